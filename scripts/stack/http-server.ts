@@ -1,5 +1,4 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { Readable } from "node:stream";
 import { codeOf, StackError } from "./stack-error.ts";
 
 /** An HTTP server of this process on the loopback address. */
@@ -66,12 +65,11 @@ export async function serveFetch(
   const answer = await handler(new Request(target, init));
   for (const [name, value] of answer.headers) response.setHeader(name, value);
   response.writeHead(answer.status);
-  if (answer.body === null) response.end();
-  else Readable.fromWeb(answer.body as import("node:stream/web").ReadableStream).pipe(response);
+  response.end(new Uint8Array(await answer.arrayBuffer()));
 }
 
 /** The whole body; at most 8 MiB, beyond which the stack has no use for it. */
-export async function readAll(incoming: IncomingMessage): Promise<ArrayBuffer> {
+export async function readAll(incoming: IncomingMessage): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of incoming) {
@@ -79,8 +77,7 @@ export async function readAll(incoming: IncomingMessage): Promise<ArrayBuffer> {
     size += chunk.length;
     if (size <= 8 * 1024 * 1024) chunks.push(chunk);
   }
-  const joined = Buffer.concat(chunks);
-  return joined.buffer.slice(joined.byteOffset, joined.byteOffset + joined.byteLength) as ArrayBuffer;
+  return new Uint8Array(Buffer.concat(chunks));
 }
 
 function portOf(server: Server): number {

@@ -197,7 +197,8 @@ function standInAuth(
       ? postgres(database.url, { max: 5, onnotice: () => {}, connection: { application_name: "auth" } })
       : connect(database.server, login);
   started({ stop: () => sql.end({ timeout: 1 }) });
-  const passwordSql = database.server === null ? sql : connect(database.server, { ...login, user: "postgres", max: 2 });
+  const passwordSql =
+    database.server === null ? sql : connect(database.server, { ...login, user: "postgres", max: 2 });
   if (passwordSql !== sql) started({ stop: () => passwordSql.end({ timeout: 1 }) });
   const server = createAuthServer({
     sql,

@@ -104,9 +104,7 @@ grant execute on function
   public.record_failed_login(text)
 to anon, authenticated, service_role;
 
--- As Supabase's documentation of Auth hooks asks: Auth alone may call it.
-grant usage on schema public to supabase_auth_admin;
-
+-- As Supabase's documentation of Auth hooks asks: Auth alone may call it. (Schema public is open to every role already.)
 grant execute on function public.login_attempt_hook(jsonb) to supabase_auth_admin;
 
 alter table public.profiles enable row level security;

@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 
 /** A copy of the project to start, break and kill. */
@@ -14,6 +23,7 @@ const copied = ["scripts", "supabase", "package.json", "package-lock.json", "den
 export function copyProject(root: string, parent: string): ProjectCopy {
   mkdirSync(parent, { recursive: true });
   const directory = mkdtempSync(join(parent, "copy-"));
+  chmodSync(directory, 0o755); // as a clone: the user that runs Postgres may enter it
   for (const name of copied) cpSync(join(root, name), join(directory, name), { recursive: true });
   const modules = join(root, "node_modules");
   const linked = spawnSync("cp", ["-al", modules, join(directory, "node_modules")]);
