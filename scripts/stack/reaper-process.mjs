@@ -32,7 +32,8 @@ async function end(entry) {
     } catch {
       return; // it ended between the look and the signal
     }
-    for (let waited = 0; waited < 4000 && alive(entry); waited += 50) await new Promise((wake) => setTimeout(wake, 50));
+    for (let waited = 0; waited < 4000 && alive(entry); waited += 50)
+      await new Promise((wake) => setTimeout(wake, 50));
   }
 }
 
