@@ -1,0 +1,198 @@
+-- The school's pack, login: its own limiter keeps `public.auth_rate_limits`, and an address that
+-- is blocked there cannot sign in whatever Auth says.
+--
+-- The table is the application's. It is looked for when a function is called; where it is absent
+-- the pack answers `not_applicable`.
+
+-- The limiter's table, if it stands here with the columns that the handbook names.
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
+create function runbook.login_limits_table()
+returns regclass
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select cls.oid::regclass
+    from pg_catalog.pg_class as cls
+    where cls.oid = to_regclass('public.auth_rate_limits')
+      and cls.relkind in ('r', 'p')
+      and 2 = (
+        select count(*)
+        from pg_catalog.pg_attribute as att
+        where att.attrelid = cls.oid
+          and att.attname in ('identifier', 'blocked_until')
+          and not att.attisdropped
+      )
+  );
+end;
+$$;
+
+comment on function runbook.login_limits_table() is
+'The school''s table of blocked sign-ins, or null where there is none.';
+revoke all on function runbook.login_limits_table() from public;
+
+-- The rows that block an address now, as JSON. The school writes identifiers as people typed them,
+-- so letters are compared without case; its `blocked_until` is compared with the real clock.
+--
+-- Cost: reads the limiter's table, whole unless it has an index on lower(identifier).
+create function runbook.login_blocks(email text)
+returns setof jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_table constant regclass := runbook.login_limits_table();
+begin
+  if v_table is null then
+    return;
+  end if;
+
+  return query execute format(
+    'select to_jsonb(lim.*)
+     from %s as lim
+     where lower(btrim(lim.identifier::text)) = $1
+       and lim.blocked_until > clock_timestamp()
+     order by lim.blocked_until desc',
+    v_table
+  )
+  using runbook.normal_email(login_blocks.email);
+end;
+$$;
+
+comment on function runbook.login_blocks(text) is
+'The rows of the school''s limiter that block an address now.';
+revoke all on function runbook.login_blocks(text) from public;
+
+-- Whether the school's limiter blocks an address, which need not have an account.
+--
+-- Cost: that of runbook.login_blocks; AccessShareLock on public.auth_rate_limits.
+-- Misses: limits by anything but the address.
+create function runbook.diagnose_login_limits(params jsonb)
+returns setof runbook.finding
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_email constant text := runbook.normal_email(diagnose_login_limits.params ->> 'email');
+  v_rows bigint;
+  v_until timestamptz;
+  v_identifiers jsonb;
+begin
+  if runbook.login_limits_table() is null then
+    return next runbook.not_applicable(
+      'rate_limited',
+      'There is no table public.auth_rate_limits (identifier, blocked_until) here.'
+    );
+    return;
+  end if;
+
+  select
+    count(*),
+    max((blk.content ->> 'blocked_until')::timestamptz),
+    jsonb_agg(distinct blk.content -> 'identifier')
+  into v_rows, v_until, v_identifiers
+  from runbook.login_blocks(v_email) as blk (content);
+
+  if v_rows > 0 then
+    return next row(
+      'rate_limited',
+      'warning',
+      v_email,
+      format('Too many attempts: sign-in is blocked until %s.', runbook.utc_text(v_until)),
+      jsonb_build_object(
+        'blocked_until', v_until,
+        'rows', v_rows,
+        'identifiers', v_identifiers
+      ),
+      'read from public.auth_rate_limits',
+      'unblock-login',
+      jsonb_build_object('email', v_email)
+    )::runbook.finding;
+  end if;
+end;
+$$;
+
+comment on function runbook.diagnose_login_limits(jsonb) is
+'Whether the school''s login limiter blocks an address: rate_limited.';
+revoke all on function runbook.diagnose_login_limits(jsonb) from public;
+
+-- Declares the deletion of the limiter's rows that block an address now.
+create function runbook.unblock_login(params jsonb)
+returns setof runbook.declared_step
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    row(
+      'row',
+      'delete',
+      lim.relation,
+      runbook.key_of(lim.relation, blk.content),
+      format(
+        'Delete the block of %s that lasts until %s.',
+        blk.content ->> 'identifier',
+        runbook.utc_text((blk.content ->> 'blocked_until')::timestamptz)
+      )
+    )::runbook.declared_step
+  from (select runbook.login_limits_table() as relation) as lim
+  cross join runbook.login_blocks(unblock_login.params ->> 'email') as blk (content)
+  where lim.relation is not null;
+$$;
+
+comment on function runbook.unblock_login(jsonb) is
+'Declares which rows of the school''s login limiter to delete, so that an address may try again.';
+revoke all on function runbook.unblock_login(jsonb) from public;
+
+insert into runbook.issue_part (issue, function, codes, pack)
+values (
+  'login',
+  'runbook.diagnose_login_limits',
+  '{"rate_limited": "The school''s limiter blocks the address after too many attempts."}',
+  'school'
+);
+
+insert into runbook.remediation (
+  name,
+  title,
+  description,
+  parameters,
+  subject_keys,
+  function,
+  risk,
+  issue,
+  cures,
+  pack
+)
+values (
+  'unblock-login',
+  'Clear the login limit of an address',
+  'Deletes the rows of the school''s login limiter that block the address now.',
+  '{
+    "type": "object",
+    "properties": {
+      "email": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 320,
+        "description": "The blocked address; it need not have an account."
+      }
+    },
+    "required": ["email"],
+    "additionalProperties": false
+  }',
+  array['email'],
+  'runbook.unblock_login',
+  'low',
+  'login',
+  array['rate_limited'],
+  'school'
+);

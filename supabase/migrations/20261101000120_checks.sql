@@ -1,0 +1,570 @@
+-- Checks: questions about the system, each answered by one function with a number, findings or
+-- both. A check never waits: a lock that is not free within 100 ms makes it `skipped`. A check
+-- never raises: what goes wrong in it makes it `error`, and the others still answer.
+
+create type runbook.check_result as (
+  value numeric,
+  findings runbook.finding[]
+);
+
+comment on type runbook.check_result is
+'What a check found: a number in the catalog''s unit, if it has one, and findings.';
+
+revoke all on type runbook.check_result from public;
+
+-- One result from a number and a finding that may be null.
+create function runbook.check_answer(value numeric, found runbook.finding)
+returns runbook.check_result
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select row(
+    check_answer.value,
+    case when (check_answer.found).code is null then '{}' else array[check_answer.found] end
+  )::runbook.check_result;
+$$;
+
+comment on function runbook.check_answer(numeric, runbook.finding) is
+'A check''s result with a number and at most one finding.';
+revoke all on function runbook.check_answer(numeric, runbook.finding) from public;
+
+-- Can the database be written to? That it can be reached is shown by the answer.
+--
+-- Cost: settings only.
+-- Misses: a disk that is full but not yet reported by the platform.
+create function runbook.check_database_writable(settings jsonb)
+returns runbook.check_result
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select runbook.check_answer(
+    null,
+    case
+      when pg_is_in_recovery()
+        then row(
+          'database_in_recovery',
+          'critical',
+          'database',
+          'The database is in recovery, and accepts no writes.',
+          jsonb_build_object('in_recovery', true),
+          'pg_is_in_recovery()',
+          null,
+          null
+        )::runbook.finding
+      when stg.reset_val = 'on'
+        then row(
+          'database_read_only',
+          'critical',
+          'database',
+          'New sessions are read-only by default. The platform does this when the disk is full.',
+          jsonb_build_object('default_transaction_read_only', stg.reset_val),
+          'default_transaction_read_only',
+          null,
+          null
+        )::runbook.finding
+    end
+  )
+  from pg_catalog.pg_settings as stg
+  where stg.name = 'default_transaction_read_only';
+$$;
+
+comment on function runbook.check_database_writable(jsonb) is
+'Whether the database accepts writes: database_in_recovery, database_read_only.';
+revoke all on function runbook.check_database_writable(jsonb) from public;
+
+-- How much of the connections that everyone may use is taken, in percent.
+--
+-- Cost: pg_stat_activity once; no lock.
+-- Misses: what a pooler in front of the database holds back.
+create function runbook.check_connections(settings jsonb)
+returns runbook.check_result
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with limits as (
+    select
+      current_setting('max_connections')::integer
+      - current_setting('superuser_reserved_connections')::integer
+      -- from Postgres 16 on
+      - coalesce(current_setting('reserved_connections', true), '0')::integer as usable
+  ),
+  usage as (
+    select
+      count(*) as used,
+      count(*) filter (where act.state = 'active') as active,
+      count(*) filter (where act.state = 'idle') as idle,
+      count(*) filter (where act.state like 'idle in transaction%') as idle_in_transaction
+    from pg_catalog.pg_stat_activity as act
+    where act.backend_type = 'client backend'
+  ),
+  measured as (
+    select
+      round(100.0 * usage.used / limits.usable, 1) as percent,
+      limits.usable,
+      usage.used,
+      usage.active,
+      usage.idle,
+      usage.idle_in_transaction
+    from limits
+    cross join usage
+  ),
+  judged as (
+    select
+      case
+        when mea.percent >= (check_connections.settings ->> 'critical')::numeric then 'critical'
+        when mea.percent >= (check_connections.settings ->> 'warning')::numeric then 'warning'
+      end as severity,
+      mea.percent,
+      mea.usable,
+      mea.used,
+      mea.active,
+      mea.idle,
+      mea.idle_in_transaction
+    from measured as mea
+  )
+  select runbook.check_answer(
+    jdg.percent,
+    case
+      when jdg.severity is not null
+        then row(
+          'connections_used_up',
+          jdg.severity,
+          'connections',
+          format(
+            '%s of %s usable connections are taken (%s %%); %s of them idle in a transaction.',
+            jdg.used,
+            jdg.usable,
+            jdg.percent,
+            jdg.idle_in_transaction
+          ),
+          jsonb_build_object(
+            'used', jdg.used,
+            'usable', jdg.usable,
+            'active', jdg.active,
+            'idle', jdg.idle,
+            'idle_in_transaction', jdg.idle_in_transaction
+          ),
+          'counted in pg_stat_activity',
+          null,
+          null
+        )::runbook.finding
+    end
+  )
+  from judged as jdg;
+$$;
+
+comment on function runbook.check_connections(jsonb) is
+'Share of the usable connections that is taken, in percent: connections_used_up.';
+revoke all on function runbook.check_connections(jsonb) from public;
+
+-- How old a probe may be for this evaluation. A scheduled one uses what the bell of the minute
+-- before fetched; one on demand has just fetched its own.
+create function runbook.probe_age_limit(settings jsonb)
+returns interval
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select make_interval(
+    secs => (
+      probe_age_limit.settings ->> case
+        when (probe_age_limit.settings -> 'scheduled')::boolean then 'scheduled_max_age_s'
+        else 'max_age_s'
+      end
+    )::double precision
+  );
+$$;
+
+comment on function runbook.probe_age_limit(jsonb) is
+'The greatest age of a probe that counts, from a check''s settings.';
+revoke all on function runbook.probe_age_limit(jsonb) from public;
+
+-- Does Auth answer? By the probe of an edge function.
+--
+-- Cost: one row of runbook.probe.
+-- Misses: whether Auth can sign people in; its health page does not say.
+create function runbook.check_auth_reachable(settings jsonb)
+returns runbook.check_result
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_max_age constant interval := runbook.probe_age_limit(check_auth_reachable.settings);
+  v_probe constant runbook.probe := runbook.fresh_probe('auth_health', v_max_age);
+begin
+  return runbook.check_answer(
+    (v_probe.evidence ->> 'took_ms')::numeric,
+    case
+      when v_probe.name is null
+        then runbook.skipped('auth_reachable', runbook.stale_reason('auth_health', v_max_age))
+      when not v_probe.ok
+        then row(
+          'auth_unreachable',
+          'critical',
+          'auth',
+          format(
+            'Auth did not answer at %s; nobody can sign in.',
+            runbook.utc_text(v_probe.seen_at)
+          ),
+          v_probe.evidence || jsonb_build_object('seen_at', v_probe.seen_at),
+          'probe of Auth''s health by an edge function',
+          null,
+          null
+        )::runbook.finding
+    end
+  );
+end;
+$$;
+
+comment on function runbook.check_auth_reachable(jsonb) is
+'Whether Auth answers, and in how many milliseconds: auth_unreachable.';
+revoke all on function runbook.check_auth_reachable(jsonb) from public;
+
+-- Do the deployed edge functions belong to the installed schema? By their own word.
+--
+-- Cost: one row of runbook.probe.
+-- Misses: a function that was deployed apart from the one that looked.
+create function runbook.check_versions_agree(settings jsonb)
+returns runbook.check_result
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_max_age constant interval := runbook.probe_age_limit(check_versions_agree.settings);
+  v_probe constant runbook.probe := runbook.fresh_probe('functions_version', v_max_age);
+  v_schema constant text := runbook.version();
+begin
+  return runbook.check_answer(
+    null,
+    case
+      when v_probe.name is null
+        then runbook.skipped(
+          'versions_agree',
+          runbook.stale_reason('functions_version', v_max_age)
+        )
+      when v_probe.evidence ->> 'version' is distinct from v_schema
+        then row(
+          'versions_differ',
+          'critical',
+          'versions',
+          format(
+            'The edge functions are of version %s, the schema is of version %s.',
+            coalesce(v_probe.evidence ->> 'version', 'unknown'),
+            v_schema
+          ),
+          jsonb_build_object(
+            'functions', v_probe.evidence ->> 'version',
+            'schema', v_schema,
+            'seen_at', v_probe.seen_at
+          ),
+          'told by the edge function',
+          null,
+          null
+        )::runbook.finding
+    end
+  );
+end;
+$$;
+
+comment on function runbook.check_versions_agree(jsonb) is
+'Whether edge functions and schema are of one version: versions_differ.';
+revoke all on function runbook.check_versions_agree(jsonb) from public;
+
+-- Does the runbook go by the real time? How far it is off, in seconds.
+--
+-- Cost: one row of runbook.clock.
+-- Misses: a server whose own clock is wrong.
+create function runbook.check_clock_not_shifted(settings jsonb)
+returns runbook.check_result
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select runbook.check_answer(
+    trim_scale(round(extract(epoch from runbook.now() - pg_catalog.now()), 3)),
+    case
+      when runbook.now() <> pg_catalog.now()
+        then row(
+          'clock_shifted',
+          'critical',
+          'clock',
+          format(
+            'The clock of the runbook is shifted by %s. Set it right: select %s.',
+            runbook.now() - pg_catalog.now(),
+            'runbook.shift_clock(null)'
+          ),
+          jsonb_build_object('runbook_now', runbook.now(), 'now', pg_catalog.now()),
+          'runbook.now() compared with now()',
+          null,
+          null
+        )::runbook.finding
+    end
+  );
+$$;
+
+comment on function runbook.check_clock_not_shifted(jsonb) is
+'How many seconds runbook.now() is off: clock_shifted.';
+revoke all on function runbook.check_clock_not_shifted(jsonb) from public;
+
+insert into runbook.check (name, title, description, function, position, unit, thresholds, codes)
+values
+  (
+    'clock_not_shifted',
+    'Clock of the runbook',
+    'The runbook''s clock can be moved for tests; in production it must not be.',
+    'runbook.check_clock_not_shifted',
+    10,
+    's off',
+    '{}',
+    '{"clock_shifted": "runbook.now() is not the real time."}'
+  ),
+  (
+    'database_writable',
+    'Writing to the database',
+    'The database answers, and is neither in recovery nor read-only by default.',
+    'runbook.check_database_writable',
+    20,
+    null,
+    '{}',
+    '{
+      "database_in_recovery": "The server replays a log and accepts no writes.",
+      "database_read_only": "New sessions are read-only by default."
+    }'
+  ),
+  (
+    'auth_reachable',
+    'Auth',
+    'An edge function asked Auth for its health.',
+    'runbook.check_auth_reachable',
+    30,
+    'ms',
+    '{"max_age_s": 60, "scheduled_max_age_s": 130}',
+    '{"auth_unreachable": "Auth did not answer, or not with success."}'
+  ),
+  (
+    'versions_agree',
+    'Versions of functions and schema',
+    'Edge functions and schema are released together and must be of one version.',
+    'runbook.check_versions_agree',
+    40,
+    null,
+    '{"max_age_s": 60, "scheduled_max_age_s": 130}',
+    '{"versions_differ": "Edge functions and schema are of different versions."}'
+  ),
+  (
+    'connections',
+    'Connections',
+    'Connections against the limit that ordinary roles have.',
+    'runbook.check_connections',
+    50,
+    '% used',
+    '{"warning": 80, "critical": 90}',
+    '{"connections_used_up": "Few of the connections that ordinary roles may use are left."}'
+  );
+
+-- Names of the checks in the order in which they run.
+create function runbook.check_names()
+returns text[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(chk.name order by chk.position), '{}')
+  from runbook.check as chk;
+$$;
+
+comment on function runbook.check_names() is 'The checks in the order to run them, cheapest first.';
+revoke all on function runbook.check_names() from public;
+grant execute on function runbook.check_names() to runbook_viewer;
+
+-- The status of a check from its findings: a problem outweighs not knowing.
+create function runbook.status_of(findings runbook.finding[])
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when bool_or(fnd.severity = 'critical') then 'critical'
+    when bool_or(fnd.severity = 'warning') then 'warning'
+    when bool_or(fnd.severity = 'skipped') then 'skipped'
+    when bool_or(fnd.severity = 'not_applicable') then 'not_applicable'
+    else 'ok'
+  end
+  from unnest(status_of.findings) as fnd;
+$$;
+
+comment on function runbook.status_of(runbook.finding[]) is
+'ok, warning, critical, skipped or not_applicable.';
+revoke all on function runbook.status_of(runbook.finding[]) from public;
+
+-- One entry of a report. Each key is always there, but for `reason`.
+create function runbook.check_entry(
+  check_name text,
+  status text,
+  result runbook.check_result,
+  threshold jsonb,
+  took_ms numeric,
+  reason text
+)
+returns jsonb
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'check', check_entry.check_name,
+    'status', check_entry.status,
+    'value', (check_entry.result).value,
+    'threshold', nullif(check_entry.threshold, '{}'),
+    'took_ms', check_entry.took_ms,
+    'findings', runbook.facts_of((check_entry.result).findings)
+  ) || jsonb_strip_nulls(jsonb_build_object('reason', check_entry.reason));
+$$;
+
+comment on function runbook.check_entry(text, text, runbook.check_result, jsonb, numeric, text) is
+'{check, status, value, threshold, took_ms, findings, reason?}.';
+revoke all on function
+runbook.check_entry(text, text, runbook.check_result, jsonb, numeric, text)
+from public;
+grant execute on function
+runbook.check_entry(text, text, runbook.check_result, jsonb, numeric, text)
+to runbook_viewer;
+
+-- Runs one check and returns its entry of the report. Never raises.
+--
+-- Definer: lends a viewer the right to read what the check reads (statistics, pg_cron's tables).
+create function runbook.run_check(check_name text, scheduled boolean default false)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+set lock_timeout = '100ms'
+set timezone = 'UTC'
+as $$
+declare
+  v_started_at constant timestamptz := clock_timestamp();
+  v_function text;
+  v_thresholds jsonb;
+  v_value numeric;
+  v_findings runbook.finding[];
+  v_status text;
+  v_reason text;
+begin
+  begin
+    select chk.function, runbook.thresholds_of(chk.name)
+    into v_function, v_thresholds
+    from runbook.check as chk
+    where chk.name = run_check.check_name;
+
+    if not found then
+      return runbook.check_entry(
+        run_check.check_name,
+        'error',
+        null,
+        null,
+        runbook.ms_since(v_started_at),
+        'The catalog has no such check.'
+      );
+    end if;
+
+    execute format(
+      'select found.value, found.findings from %s($1) as found',
+      (v_function || '(jsonb)')::regprocedure::oid::regproc
+    )
+    into v_value, v_findings
+    using v_thresholds || jsonb_build_object('scheduled', run_check.scheduled);
+
+    v_status := runbook.status_of(v_findings);
+
+    select string_agg(fnd.summary, ' ')
+    into v_reason
+    from unnest(v_findings) as fnd
+    where fnd.severity in ('skipped', 'not_applicable');
+  exception
+    when lock_not_available then
+      v_status := 'skipped';
+      v_reason := 'A lock was not free; a change of the schema may be under way.';
+    when query_canceled then
+      v_status := 'error';
+      v_reason := 'It was cancelled: too slow, or on request.';
+    when assert_failure or others then
+      v_status := 'error';
+      v_reason := format('It failed with SQLSTATE %s: %s', sqlstate, sqlerrm);
+  end;
+
+  return runbook.check_entry(
+    run_check.check_name,
+    v_status,
+    row(v_value, v_findings)::runbook.check_result,
+    v_thresholds,
+    runbook.ms_since(v_started_at),
+    v_reason
+  );
+end;
+$$;
+
+comment on function runbook.run_check(text, boolean) is
+'Runs one check: {check, status, value, threshold, took_ms, findings, reason?}. Never raises. A
+scheduled run accepts probes of the minute before.';
+revoke all on function runbook.run_check(text, boolean) from public;
+grant execute on function runbook.run_check(text, boolean) to runbook_viewer;
+
+-- Runs all checks, cheapest first. A statement has one time limit, however many checks it runs;
+-- once a check has eaten 20 s the rest is skipped, so that a report comes out at all.
+create function runbook.run_checks(scheduled boolean default false)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_started_at constant timestamptz := clock_timestamp();
+  v_name text;
+  v_entries jsonb := '[]'::jsonb;
+begin
+  foreach v_name in array runbook.check_names() loop
+    v_entries := v_entries || jsonb_build_array(
+      case
+        when clock_timestamp() < v_started_at + interval '20 seconds'
+          then runbook.run_check(v_name, run_checks.scheduled)
+        else jsonb_build_object(
+          'check', v_name,
+          'status', 'skipped',
+          'value', null,
+          'threshold', null,
+          'took_ms', 0,
+          'findings', '[]'::jsonb,
+          'reason', 'The time for this report was spent.'
+        )
+      end
+    );
+  end loop;
+
+  return v_entries;
+end;
+$$;
+
+comment on function runbook.run_checks(boolean) is
+'Runs all checks and returns their entries as an array.';
+revoke all on function runbook.run_checks(boolean) from public;
+grant execute on function runbook.run_checks(boolean) to runbook_viewer;

@@ -1,0 +1,515 @@
+-- The schedule: pg_cron calls runbook.tick() each minute. The tick records a report and rings an
+-- edge function, which looks outside (SQL cannot) and keeps what it saw as probes.
+--
+-- The bell is pg_net, whose queue every database login can read. So what it carries is a ticket:
+-- valid once, for two minutes, for one endpoint, without a role, and stored here as a hash only.
+-- pg_cron and pg_net are looked for when called; nothing here depends on them.
+
+create table runbook.ticket (
+  hash bytea not null,
+  endpoint text not null,
+  issued_at timestamptz not null default clock_timestamp(),
+  constraint ticket_pkey primary key (hash)
+);
+
+comment on table runbook.ticket is 'Tickets that were issued and not redeemed, as hashes.';
+
+revoke all on table runbook.ticket from public;
+
+create table runbook.heartbeat (
+  id boolean not null default true,
+  scheduled_at timestamptz,
+  ticked_at timestamptz,
+  rung_at timestamptz,
+  bell_error jsonb,
+  constraint heartbeat_pkey primary key (id),
+  constraint heartbeat_has_one_row check (id)
+);
+
+comment on table runbook.heartbeat is
+'One row: when the schedule was made, the last tick, and how its bell fared. Real clock.';
+comment on column runbook.heartbeat.bell_error is
+'{sqlstate, message} when the last bell could not be rung.';
+
+revoke all on table runbook.heartbeat from public;
+grant select on table runbook.heartbeat to runbook_viewer;
+
+insert into runbook.heartbeat (id) values (true);
+
+-- A hash of a ticket, as it is stored.
+create function runbook.ticket_hash(ticket text)
+returns bytea
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select sha256(convert_to(ticket_hash.ticket, 'UTF8'));
+$$;
+
+comment on function runbook.ticket_hash(text) is 'What is stored of a ticket.';
+revoke all on function runbook.ticket_hash(text) from public;
+
+-- Issues a ticket for one endpoint. Only the owner of the schema may.
+create function runbook.issue_ticket(endpoint text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  -- Two of them carry 244 random bits.
+  v_ticket constant text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+begin
+  insert into runbook.ticket (hash, endpoint)
+  values (runbook.ticket_hash(v_ticket), issue_ticket.endpoint);
+
+  return v_ticket;
+end;
+$$;
+
+comment on function runbook.issue_ticket(text) is
+'A new ticket for an endpoint, valid once and for two minutes.';
+revoke all on function runbook.issue_ticket(text) from public;
+
+-- Takes a ticket in. It opens one endpoint once and gives no role.
+create function runbook.redeem_ticket(ticket text, endpoint text)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  delete from runbook.ticket as tkt
+  where tkt.hash = runbook.ticket_hash(redeem_ticket.ticket)
+    and tkt.endpoint = redeem_ticket.endpoint
+    and tkt.issued_at > clock_timestamp() - interval '2 minutes';
+
+  if not found then
+    raise exception 'The ticket is not valid.'
+      using errcode = 'RB401', hint = 'A ticket opens one endpoint, once, within two minutes.';
+  end if;
+
+  return jsonb_build_object('actor', 'ticket', 'endpoint', redeem_ticket.endpoint);
+end;
+$$;
+
+comment on function runbook.redeem_ticket(text, text) is
+'Takes a ticket in: {actor, endpoint}. Raises RB401 when it is unknown, used, too old or for
+another endpoint.';
+revoke all on function runbook.redeem_ticket(text, text) from public;
+
+-- Tells the runbook where the edge functions are.
+create function runbook.set_functions_url(url text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if set_functions_url.url !~ '^https?://[^\s/]+[^\s]*$' then
+    raise exception 'This is no address of the web: %.', quote_literal(set_functions_url.url)
+      using errcode = '22023', hint = 'Like https://<project>.supabase.co, without a path.';
+  end if;
+
+  if set_functions_url.url is null then
+    delete from runbook.setting as stg
+    where stg.name = 'functions_url';
+  else
+    perform runbook.set_setting('functions_url', to_jsonb(rtrim(set_functions_url.url, '/')));
+  end if;
+end;
+$$;
+
+comment on function runbook.set_functions_url(text) is
+'Where the bell rings: the project''s address, without /functions/v1. Null silences it.';
+revoke all on function runbook.set_functions_url(text) from public;
+
+-- Rings the edge function of an endpoint. A bell that cannot be rung must not stop the tick, and
+-- must not be silent either: the check cron_alive tells of it.
+create function runbook.ring(endpoint text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_url text := (
+    select stg.value #>> '{}' from runbook.setting as stg where stg.name = 'functions_url'
+  );
+  v_rung_at timestamptz;
+  v_error jsonb;
+begin
+  if v_url is not null and to_regnamespace('net') is not null then
+    begin
+      execute '
+        select net.http_post(
+          url := $1,
+          body := $2,
+          headers := $3,
+          timeout_milliseconds := 20000
+        )'
+      using
+        v_url || '/functions/v1/' || ring.endpoint,
+        '{}'::jsonb,
+        jsonb_build_object(
+          'Content-Type', 'application/json',
+          'x-runbook-ticket', runbook.issue_ticket(ring.endpoint)
+        );
+      v_rung_at := clock_timestamp();
+    exception
+      when assert_failure or others then
+        v_error := jsonb_build_object('sqlstate', sqlstate, 'message', sqlerrm);
+    end;
+  end if;
+
+  update runbook.heartbeat as hbt
+  set
+    rung_at = coalesce(v_rung_at, hbt.rung_at),
+    bell_error = v_error
+  where hbt.id;
+end;
+$$;
+
+comment on function runbook.ring(text) is
+'Queues a request to an edge function with a ticket, where pg_net and the address are there.';
+revoke all on function runbook.ring(text) from public;
+
+-- Removes the log of our own old runs: pg_cron keeps each run for ever, and ours come each minute.
+--
+-- Cost: reads cron.job_run_details whole, so the tick calls it once an hour.
+create function runbook.forget_old_ticks(older_than interval)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if to_regclass('cron.job') is null then
+    return;
+  end if;
+
+  execute '
+    delete from cron.job_run_details as det
+    where det.command = $1
+      and det.database = current_database()
+      and det.end_time < clock_timestamp() - $2'
+  using 'select runbook.tick()', forget_old_ticks.older_than;
+end;
+$$;
+
+comment on function runbook.forget_old_ticks(interval) is
+'Removes ticks that ended longer ago from the log of pg_cron.';
+revoke all on function runbook.forget_old_ticks(interval) from public;
+
+-- What pg_cron calls each minute. One at a time: a second one leaves at once.
+create function runbook.tick()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_kept_for constant interval := make_interval(
+    days => coalesce(
+      (
+        select (stg.value #>> '{}')::integer
+        from runbook.setting as stg
+        where stg.name = 'report_days'
+      ),
+      7
+    )
+  );
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('runbook tick', 0)) then
+    raise notice 'Another tick is under way.';
+    return;
+  end if;
+
+  update runbook.heartbeat as hbt
+  set ticked_at = clock_timestamp()
+  where hbt.id;
+
+  delete from runbook.ticket as tkt
+  where tkt.issued_at <= clock_timestamp() - interval '2 minutes';
+
+  delete from runbook.report as rpt
+  where rpt.recorded_at < clock_timestamp() - v_kept_for;
+
+  if extract(minute from clock_timestamp()) = 0 then
+    perform runbook.forget_old_ticks(v_kept_for);
+  end if;
+
+  -- First the bell, so that the report tells how it fared; it sounds when the tick commits.
+  perform runbook.ring('health-check');
+  perform runbook.record_report(
+    runbook.compose_report(runbook.run_checks(scheduled => true))
+  );
+end;
+$$;
+
+comment on function runbook.tick() is
+'Runs the checks, records the report, rings the edge function and removes what is too old.';
+revoke all on function runbook.tick() from public;
+
+-- Makes the jobs of pg_cron, or brings them up to date. A job that an admin has switched off stays
+-- off; the check cron_alive tells of it.
+create function runbook.install_schedule()
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_exists boolean;
+begin
+  if to_regclass('cron.job') is null then
+    raise notice 'pg_cron is not installed, so nothing was scheduled.'
+      using hint = 'Install it, then select runbook.install_schedule();';
+    return false;
+  end if;
+
+  execute '
+    select exists (select from cron.job as job where job.jobname = $1 and job.database = $2)'
+  into v_exists
+  using 'runbook-tick', current_database();
+
+  execute 'select cron.schedule($1, $2, $3)'
+  using 'runbook-tick', '* * * * *', 'select runbook.tick()';
+
+  update runbook.heartbeat as hbt
+  set scheduled_at = clock_timestamp()
+  where hbt.id
+    and (not v_exists or hbt.scheduled_at is null);
+
+  return true;
+end;
+$$;
+
+comment on function runbook.install_schedule() is
+'Makes the pg_cron job runbook-tick; may be called again. Returns false without pg_cron.';
+revoke all on function runbook.install_schedule() from public;
+
+-- Whether pg_cron's scheduler is there: a session of its own in newer versions, else a worker.
+create function runbook.cron_scheduler_is_running()
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select exists (
+    select
+    from pg_catalog.pg_stat_activity as act
+    where act.application_name ilike 'pg_cron scheduler'
+      or act.backend_type ilike 'pg_cron launcher'
+  );
+$$;
+
+comment on function runbook.cron_scheduler_is_running() is
+'Whether the scheduler of pg_cron is among the server''s processes.';
+revoke all on function runbook.cron_scheduler_is_running() from public;
+
+-- The job of the runbook and its last run, as pg_cron knows them; null without the job.
+--
+-- Cost: the newest 20,000 rows of cron.job_run_details at most, by its primary key.
+create function runbook.cron_state()
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_state jsonb;
+begin
+  execute '
+    select to_jsonb(job.*) || jsonb_build_object(''last_run'', run.content)
+    from (
+      select job.jobid, job.active, job.schedule
+      from cron.job as job
+      where job.jobname = $1
+        and job.database = current_database()
+      order by job.active desc
+      limit 1
+    ) as job
+    left join lateral (
+      select jsonb_build_object(
+        ''status'', det.status,
+        ''message'', det.return_message,
+        ''started_at'', det.start_time,
+        ''ended_at'', det.end_time
+      ) as content
+      from cron.job_run_details as det
+      where det.jobid = job.jobid
+        and det.runid > (select max(newest.runid) - 20000 from cron.job_run_details as newest)
+      order by det.runid desc
+      limit 1
+    ) as run on true'
+  into v_state
+  using 'runbook-tick';
+
+  return v_state;
+end;
+$$;
+
+comment on function runbook.cron_state() is
+'{jobid, active, schedule, last_run: {status, message, started_at, ended_at}}, or null.';
+revoke all on function runbook.cron_state() from public;
+
+-- Does the schedule run? Seconds since it last began.
+--
+-- Silent in the first minutes after the schedule was made. Platform times, so the real clock.
+-- Cost: pg_stat_activity and the newest rows of pg_cron's log.
+-- Misses: jobs of others; and, asked from within the tick, that no tick comes.
+create function runbook.check_cron_alive(settings jsonb)
+returns runbook.check_result
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_late_after constant interval := make_interval(
+    secs => (check_cron_alive.settings ->> 'late_after_s')::double precision
+  );
+  v_findings runbook.finding[] := array[]::runbook.finding[];
+  v_beat runbook.heartbeat;
+  v_job jsonb;
+  v_last_run jsonb;
+  v_last_at timestamptz;
+begin
+  if to_regclass('cron.job') is null then
+    return row(
+      null,
+      array[runbook.not_applicable('cron_alive', 'pg_cron is not installed here.')]
+    )::runbook.check_result;
+  end if;
+
+  select hbt.*
+  into v_beat
+  from runbook.heartbeat as hbt;
+
+  v_job := runbook.cron_state();
+  v_last_run := v_job -> 'last_run';
+  -- Where pg_cron keeps no log, the tick's own trace tells.
+  v_last_at := greatest((v_last_run ->> 'started_at')::timestamptz, v_beat.ticked_at);
+
+  if not runbook.cron_scheduler_is_running() then
+    v_findings := v_findings || row(
+      'scheduler_missing',
+      'critical',
+      'pg_cron',
+      'The scheduler of pg_cron is not running. Restarting the database brings it back.',
+      '{}'::jsonb,
+      'looked for in pg_stat_activity',
+      null,
+      null
+    )::runbook.finding;
+  end if;
+
+  if v_job is null then
+    v_findings := v_findings || row(
+      'schedule_missing',
+      'critical',
+      'runbook-tick',
+      'The job runbook-tick is not scheduled. Make it: select runbook.install_schedule().',
+      '{}'::jsonb,
+      'looked for in cron.job',
+      null,
+      null
+    )::runbook.finding;
+  elsif not (v_job -> 'active')::boolean then
+    v_findings := v_findings || row(
+      'schedule_inactive',
+      'critical',
+      'runbook-tick',
+      'The job runbook-tick is switched off.',
+      v_job,
+      'read from cron.job',
+      null,
+      null
+    )::runbook.finding;
+  elsif greatest(v_last_at, v_beat.scheduled_at) < clock_timestamp() - v_late_after then
+    v_findings := v_findings || row(
+      'tick_late',
+      'critical',
+      'runbook-tick',
+      coalesce(
+        format('The last tick began at %s; one is due each minute.', runbook.utc_text(v_last_at)),
+        'There has been no tick since the job was made.'
+      ),
+      v_job || jsonb_build_object('ticked_at', v_beat.ticked_at),
+      'read from cron.job_run_details',
+      null,
+      null
+    )::runbook.finding;
+  end if;
+
+  -- A run that a restart of the server cut off says nothing about the next.
+  if v_last_run ->> 'status' = 'failed'
+    and v_last_run ->> 'message' is distinct from 'server restarted'
+  then
+    v_findings := v_findings || row(
+      'tick_failed',
+      'critical',
+      'runbook-tick',
+      format('The last tick failed: %s', v_last_run ->> 'message'),
+      v_job,
+      'read from cron.job_run_details',
+      null,
+      null
+    )::runbook.finding;
+  end if;
+
+  if v_beat.bell_error is not null then
+    v_findings := v_findings || row(
+      'doorbell_failed',
+      'warning',
+      'pg_net',
+      format('The edge function could not be rung: %s', v_beat.bell_error ->> 'message'),
+      v_beat.bell_error,
+      'caught by the tick',
+      null,
+      null
+    )::runbook.finding;
+  end if;
+
+  return row(
+    round(extract(epoch from clock_timestamp() - v_last_at)),
+    v_findings
+  )::runbook.check_result;
+end;
+$$;
+
+comment on function runbook.check_cron_alive(jsonb) is
+'Seconds since the last tick: scheduler_missing, schedule_missing, schedule_inactive, tick_late,
+tick_failed, doorbell_failed.';
+revoke all on function runbook.check_cron_alive(jsonb) from public;
+
+insert into runbook.check (name, title, description, function, position, unit, thresholds, codes)
+values (
+  'cron_alive',
+  'Schedule (pg_cron)',
+  'pg_cron is there and called the tick within the last minutes, with success.',
+  'runbook.check_cron_alive',
+  60,
+  's since the last tick',
+  '{"late_after_s": 180}',
+  '{
+    "scheduler_missing": "The scheduler''s process is not among the server''s.",
+    "schedule_missing": "The job runbook-tick does not exist.",
+    "schedule_inactive": "The job runbook-tick is switched off.",
+    "tick_late": "The last tick began longer ago than late_after_s.",
+    "tick_failed": "The last tick failed.",
+    "doorbell_failed": "The edge function could not be rung."
+  }'
+);

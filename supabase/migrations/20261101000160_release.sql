@@ -1,0 +1,29 @@
+-- The end of the installation: which version this is, and which migrations made it.
+--
+-- A later release adds a row. The schedule is made last, so that no tick meets half a schema;
+-- without pg_cron nothing is scheduled, and a notice says so.
+
+insert into runbook.release (version, migrations)
+values (
+  '0.1.0',
+  array[
+    '20261101000010',
+    '20261101000020',
+    '20261101000030',
+    '20261101000040',
+    '20261101000050',
+    '20261101000060',
+    '20261101000070',
+    '20261101000080',
+    '20261101000090',
+    '20261101000100',
+    '20261101000110',
+    '20261101000120',
+    '20261101000130',
+    '20261101000140',
+    '20261101000150',
+    '20261101000160'
+  ]
+);
+
+select runbook.install_schedule();

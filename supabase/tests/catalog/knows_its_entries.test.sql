@@ -1,0 +1,52 @@
+begin;
+
+select plan(6);
+
+select is(
+  runbook.parameters('login') #> '{properties,email,maxLength}',
+  '320',
+  'an issue tells its parameters'
+);
+
+select is(
+  runbook.parameters('unblock-login') -> 'required',
+  '["email"]',
+  'so does a remediation'
+);
+
+select throws_ok(
+  $$ select runbook.parameters('make-coffee') $$,
+  'RB404', null, 'an unknown entry is refused'
+);
+
+select throws_ok(
+  $$ select runbook.diagnose('unblock-login', '{"email": "a"}') $$,
+  'RB404', null, 'a remediation is no issue'
+);
+
+select throws_ok(
+  $$ select runbook.remediate('login', '{"email": "a"}', true) $$,
+  'RB404', null, 'an issue is no remediation'
+);
+
+select is_empty(
+  $$
+  select rem.name, cured.code
+  from runbook.remediation as rem
+  cross join unnest(rem.cures) as cured (code)
+  where not exists (
+    select
+    from (
+      select iss.name, iss.codes from runbook.issue as iss
+      union all
+      select prt.issue, prt.codes from runbook.issue_part as prt
+    ) as ent
+    where ent.name = rem.issue
+      and ent.codes ? cured.code
+  )
+  $$,
+  'every code that a remediation cures is one that its issue can find'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,78 @@
+begin;
+
+select plan(6);
+
+create temporary view product_function as
+select
+  fun.oid,
+  fun.proname,
+  fun.prosecdef,
+  fun.provolatile,
+  fun.proconfig,
+  fun.oid::regprocedure::text as signature
+from pg_catalog.pg_proc as fun
+where fun.pronamespace = 'runbook'::regnamespace;
+
+select isnt_empty('select from product_function', 'the schema has functions to look at');
+
+select is_empty(
+  $$
+  select fun.signature
+  from product_function as fun
+  where obj_description(fun.oid, 'pg_proc') is null
+  $$,
+  'every function has a comment'
+);
+
+select results_eq(
+  $$
+  select fun.proname::text collate "default"
+  from product_function as fun
+  where not coalesce('search_path=""' = any (fun.proconfig), false)
+  order by 1
+  $$,
+  array['read_row', 'settle_constraints', 'write_row'],
+  'every function has an empty search_path but those that run the application''s code'
+);
+
+select is_empty(
+  $$
+  select fun.signature
+  from product_function as fun
+  where fun.proname in ('read_row', 'settle_constraints', 'write_row')
+    and not 'search_path=public, extensions, pg_temp' = any (fun.proconfig)
+  $$,
+  'those have the path of the API, and temporary tables last'
+);
+
+select results_eq(
+  $$
+  select fun.proname::text collate "default"
+  from product_function as fun
+  where fun.prosecdef
+  order by 1
+  $$,
+  array['add_member', 'diagnose', 'remove_member', 'run_check', 'run_remediation', 'tune_check'],
+  'security definer are these functions and no others'
+);
+
+select is_empty(
+  $$
+  select ent.function
+  from (
+    select iss.function from runbook.issue as iss
+    union all
+    select prt.function from runbook.issue_part as prt
+    union all
+    select rem.function from runbook.remediation as rem
+    union all
+    select chk.function from runbook.check as chk
+  ) as ent
+  left join product_function as fun on fun.oid = to_regprocedure(ent.function || '(jsonb)')
+  where fun.provolatile is distinct from 's'
+  $$,
+  'every function that the catalog names exists and is stable, so it cannot write'
+);
+
+select * from finish();
+rollback;
