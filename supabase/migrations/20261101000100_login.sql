@@ -152,6 +152,7 @@ values (
   array[
     'Limits that Auth keeps in memory: requests per IP address, mails per hour.',
     'A wrong password: Auth keeps no record of failed sign-ins in the database.',
-    'Settings of Auth, such as sign-in by e-mail being switched off.'
+    'Settings of Auth, such as sign-in by e-mail being switched off.',
+    'Accounts by Google or single sign-on, second factors, deleted accounts, pending changes of an address.'
   ]
 );

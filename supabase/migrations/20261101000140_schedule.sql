@@ -318,6 +318,23 @@ comment on function runbook.cron_scheduler_is_running() is
 'Whether the scheduler of pg_cron is among the server''s processes.';
 revoke all on function runbook.cron_scheduler_is_running() from public;
 
+-- When the server began; a tick that was due before could not come. A function, so that tests can
+-- say otherwise.
+create function runbook.server_started_at()
+returns timestamptz
+language sql
+stable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select pg_catalog.pg_postmaster_start_time();
+$$;
+
+comment on function runbook.server_started_at() is
+'When the database server began.';
+revoke all on function runbook.server_started_at() from public;
+
 -- The job of the runbook and its last run, as pg_cron knows them; null without the job.
 --
 -- Cost: the newest 20,000 rows of cron.job_run_details at most, by its primary key.
@@ -367,7 +384,8 @@ revoke all on function runbook.cron_state() from public;
 
 -- Does the schedule run? Seconds since it last began.
 --
--- Silent in the first minutes after the schedule was made. Platform times, so the real clock.
+-- Silent in the first minutes after the schedule was made or the server began (a project that was
+-- paused). Platform times, so the real clock.
 -- Cost: pg_stat_activity and the newest rows of pg_cron's log.
 -- Misses: jobs of others; and, asked from within the tick, that no tick comes.
 create function runbook.check_cron_alive(settings jsonb)
@@ -438,7 +456,9 @@ begin
       null,
       null
     )::runbook.finding;
-  elsif greatest(v_last_at, v_beat.scheduled_at) < clock_timestamp() - v_late_after then
+  elsif greatest(v_last_at, v_beat.scheduled_at, runbook.server_started_at())
+    < clock_timestamp() - v_late_after
+  then
     v_findings := v_findings || row(
       'tick_late',
       'critical',

@@ -1,6 +1,6 @@
 begin;
 
-select plan(14);
+select plan(15);
 
 -- The stack may be at work: what it writes waits until this test has rolled back.
 lock table cron.job_run_details in share row exclusive mode;
@@ -30,6 +30,12 @@ as $$
   where job.jobname = 'runbook-tick';
 $$;
 
+create or replace function runbook.server_started_at()
+returns timestamptz
+language sql
+stable
+as $$ select clock_timestamp() - interval '1 day'; $$;
+
 -- The scheduler is a process of its own; here this session stands in for it.
 set local application_name = 'pg_cron scheduler';
 select runbook.install_schedule();
@@ -43,6 +49,20 @@ select is(pg_temp.codes(), 'tick_late', 'one that never ran within minutes is la
 
 select pg_temp.run('succeeded', '1 row', '181 seconds');
 select is(pg_temp.codes(), 'tick_late', 'a run of more than three minutes ago is late');
+
+create or replace function runbook.server_started_at()
+returns timestamptz
+language sql
+stable
+as $$ select clock_timestamp() - interval '1 minute'; $$;
+
+select is(pg_temp.codes(), '', 'but for a server that began since: it could not come');
+
+create or replace function runbook.server_started_at()
+returns timestamptz
+language sql
+stable
+as $$ select clock_timestamp() - interval '1 day'; $$;
 
 select pg_temp.run('succeeded', '1 row', '170 seconds');
 select is(pg_temp.codes(), '', 'a run within three minutes is not');
