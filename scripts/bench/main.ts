@@ -1,0 +1,54 @@
+// `npm run bench`: measures the endpoints beside their SQL and beside an empty function, on a stack of its own.
+// `npm run bench -- --write` also writes docs/benchmarks.md. A missed goal is a figure and not a failure: the exit code is
+// 0 unless something could not be measured.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { createProgress } from "../stack/progress.ts";
+import type { Stack } from "../stack/stack.ts";
+import { describeError } from "../stack/stack-error.ts";
+import { startBenchStack } from "./bench-stack.ts";
+import { benchmarkPage, resultTables } from "./report.ts";
+import { runBenchmark } from "./run-benchmark.ts";
+
+const root = join(import.meta.dirname, "..", "..");
+let stack: Stack | undefined;
+let lastLogged = 0;
+
+/** Stops the stack, whichever of the two it is, and ends. */
+async function end(code: number): Promise<never> {
+  await stack?.stop();
+  process.exit(code);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => void end(130));
+
+try {
+  const { values } = parseArgs({ options: { write: { type: "boolean", default: false } } });
+  console.log("Starting a stack for the benchmark, twice\n");
+  const progress = createProgress((line) => console.log(line));
+  const bench = await startBenchStack(root, progress, (started) => {
+    stack = started;
+  });
+  console.log("\nMeasuring");
+  const result = await runBenchmark({ ...bench, progress: tellProgress });
+  console.log(`\n${resultTables(result)}\n`);
+  if (values.write) {
+    writeFileSync(join(root, "docs", "benchmarks.md"), benchmarkPage(result));
+    console.log("Written: docs/benchmarks.md\n");
+  }
+  await end(0);
+} catch (error) {
+  console.error(`\n${describeError(error)}`);
+  await end(1);
+}
+
+/** In a terminal one line that changes; in a log a line now and then. */
+function tellProgress(line: string): void {
+  const finished = /(\d+) of \1$/.test(line);
+  if (process.stdout.isTTY) process.stdout.write(`\r  ${line}${finished ? "\n" : "   "}`);
+  else if (finished || performance.now() - lastLogged > 10_000) {
+    lastLogged = performance.now();
+    console.log(`  ${line}`);
+  }
+}

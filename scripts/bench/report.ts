@@ -1,0 +1,124 @@
+import type { Machine } from "./machine.ts";
+import { type BenchmarkResult, compareColdStart, compareEndpoint, goals } from "./result.ts";
+import { table } from "./table.ts";
+
+/** The figures as tables, for a terminal. */
+export function resultTables(result: BenchmarkResult): string {
+  return [
+    "Warm calls, ms",
+    warmTable(result),
+    `Goal: HTTP p50 at most SQL p50 + empty function p50 + ${goals.overhead} ms`,
+    goalTable(result),
+    `Cold start, ms. Goal: median at most ${goals.coldStart} ms above the empty function's`,
+    coldTable(result),
+    "Start of the stack",
+    startTable(result),
+    ...(isBusy(result.machine) ? [busyWarning(result.machine)] : []),
+  ].join("\n\n");
+}
+
+/** The page `docs/benchmarks.md`. */
+export function benchmarkPage(result: BenchmarkResult): string {
+  const [anyEndpoint] = result.endpoints;
+  return `${[
+    "# Benchmarks",
+    "Made by `npm run bench -- --write`, which starts a stack of its own and measures everything below in one run. Another machine gives other figures: compare them within a run, not between machines.",
+    machineList(result.machine),
+    "## Warm calls",
+    `Each subject ${anyEndpoint?.http.count ?? 0} times after a warm-up, in turns, in ms. HTTP is one kept-alive connection through the stack's gateway to the edge function in Deno, with the token of an operator. SQL is the statements that the function sends, in the same transaction, over one connection of postgres.js from Node. The empty function answers \`{}\` over the same gateway. Before each \`applied\` a fresh block is inserted, outside of the measured time.`,
+    warmTable(result),
+    `The goal for an endpoint is a median over HTTP of at most the SQL's and the empty function's together plus ${goals.overhead} ms. It says what verifying the caller, validating the body and building the answer may cost.`,
+    goalTable(result),
+    "## Cold start",
+    `The first request after the function's worker was ended, ${result.emptyColdStart.count} times each, in turns, in ms: a new isolate, its modules, a new database login. Deno itself stays up, as the platform's runtime does. The goal is a median of at most ${goals.coldStart} ms above the empty function's.`,
+    coldTable(result),
+    "## Start of the stack",
+    `From the launch of the program, with the packages installed, to the health report that \`npm start\` prints. The goal is ${goals.start / 1000} s.`,
+    startTable(result),
+    "## How far to trust the figures",
+    noise(result.machine),
+  ].join("\n\n")}\n`;
+}
+
+function warmTable({ endpoints, empty }: BenchmarkResult): string {
+  return table(
+    ["call", "HTTP p50", "HTTP p99", "SQL p50", "SQL p99"],
+    [
+      ...endpoints.map(({ name, http, sql }) => [name, ms(http.p50), ms(http.p99), ms(sql.p50), ms(sql.p99)]),
+      ["empty function", ms(empty.p50), ms(empty.p99), "", ""],
+    ],
+  );
+}
+
+function goalTable({ endpoints, empty }: BenchmarkResult): string {
+  return table(
+    ["call", "HTTP p50", "at most", "goal"],
+    endpoints.map((endpoint) => {
+      const { limit, met } = compareEndpoint(endpoint, empty);
+      return [endpoint.name, ms(endpoint.http.p50), ms(limit), verdict(met)];
+    }),
+  );
+}
+
+function coldTable({ coldStarts, emptyColdStart }: BenchmarkResult): string {
+  return table(
+    ["function", "median", "max", "more than empty", "goal"],
+    [
+      ...coldStarts.map((coldStart) => {
+        const { more, met } = compareColdStart(coldStart, emptyColdStart);
+        return [coldStart.name, ms(coldStart.times.p50), ms(coldStart.times.max), ms(more), verdict(met)];
+      }),
+      ["empty function", ms(emptyColdStart.p50), ms(emptyColdStart.max), "", ""],
+    ],
+  );
+}
+
+function startTable({ starts }: BenchmarkResult): string {
+  return table(
+    ["start", "seconds", "goal"],
+    [
+      ["first, with no database yet", seconds(starts.first), verdict(starts.first <= goals.start)],
+      ["again, on the same database", seconds(starts.again), verdict(starts.again <= goals.start)],
+    ],
+  );
+}
+
+function machineList(machine: Machine): string {
+  return [
+    `- ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGib} GiB of memory, ${machine.system}`,
+    `- Node ${machine.node}, Deno ${machine.deno}, Postgres ${machine.postgres}`,
+    `- Load average ${machine.load.toFixed(1)} at the end of the run, the benchmark included`,
+  ].join("\n");
+}
+
+function noise(machine: Machine): string {
+  return [
+    `The caller, the gateway, Auth, Deno and Postgres share ${machine.cores} cores, which other programs may use too; a call over HTTP passes through this program (caller and gateway), Deno and Postgres, and waits for a core at each step.`,
+    "So a busy machine lengthens HTTP more than SQL, and p99 tells more of the machine than of the code.",
+    "Every ten seconds one call of `diagnose-login` and `health-check` also looks at Auth, and once a minute the scheduled health check runs: p99 may show it, the median does not.",
+    "The stack's Postgres runs without fsync: on a real disk a call that writes also waits for its commit, in HTTP and SQL alike.",
+    "On the hosted platform the network between function and database comes on top, once for each statement.",
+    ...(isBusy(machine) ? [busyWarning(machine)] : []),
+  ].join(" ");
+}
+
+/** One request at a time keeps about one core busy: a longer queue is somebody else's. */
+function isBusy({ load, cores }: Machine): boolean {
+  return load > cores;
+}
+
+function busyWarning({ load, cores }: Machine): string {
+  return `Other programs were busy during this run (load average ${load.toFixed(1)} on ${cores} cores): the figures are higher than the code deserves.`;
+}
+
+function verdict(met: boolean): string {
+  return met ? "met" : "missed";
+}
+
+function ms(value: number): string {
+  return value.toFixed(1);
+}
+
+function seconds(value: number): string {
+  return (value / 1000).toFixed(1);
+}

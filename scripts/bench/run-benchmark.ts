@@ -1,0 +1,104 @@
+import { decodeJwt } from "jose";
+import type { Stack } from "../stack/stack.ts";
+import { emptyFunction, type StartTimes } from "./bench-stack.ts";
+import { coldStart } from "./cold-starts.ts";
+import { createHttpCalls, type HttpCalls } from "./http-calls.ts";
+import { createHttpClient } from "./http-client.ts";
+import { readMachine } from "./machine.ts";
+import { type MeasureOptions, measure, type Subject } from "./measure.ts";
+import type { BenchmarkResult } from "./result.ts";
+import { openBlocks, openSqlCalls } from "./sql-calls.ts";
+import { type Summary, summarize } from "./statistics.ts";
+import { subjectOf, type Workload, workloads } from "./workloads.ts";
+
+/** What a run measures on. */
+export interface BenchmarkOptions {
+  stack: Stack;
+  operatorToken: string;
+  starts: StartTimes;
+  /** Told about every half a second how far the run is. */
+  progress(line: string): void;
+}
+
+const warm = { warmUp: 30, rounds: 300 };
+const cold = { warmUp: 2, rounds: 15 };
+
+/** Measures everything on a running stack, in about a minute. Throws when a request fails. */
+export async function runBenchmark(options: BenchmarkOptions): Promise<BenchmarkResult> {
+  const { stack, operatorToken, starts, progress } = options;
+  const client = createHttpClient(stack.url);
+  const http = createHttpCalls(client, operatorToken);
+  const sql = openSqlCalls(stack.databaseUrl, { ...decodeJwt(operatorToken) });
+  const blocks = openBlocks(stack.databaseUrl);
+  const empty: Subject = { name: "empty", call: async () => void (await http.empty()) };
+  try {
+    const calls = workloads(blocks);
+    const warmTimes = await measure(
+      [empty, ...calls.flatMap((workload) => bothWays(workload, http, sql))],
+      withProgress(warm, "warm calls", progress),
+    );
+    const coldTimes = await measure(coldSubjects(stack, http), withProgress(cold, "cold starts", progress));
+    return {
+      machine: await readMachine(blocks.sql),
+      empty: summaryOf(warmTimes, empty.name),
+      endpoints: calls.map(({ name }) => ({
+        name,
+        http: summaryOf(warmTimes, httpName(name)),
+        sql: summaryOf(warmTimes, sqlName(name)),
+      })),
+      emptyColdStart: summaryOf(coldTimes, emptyFunction),
+      coldStarts: [...coldTimes.keys()]
+        .filter((name) => name !== emptyFunction)
+        .map((name) => ({ name, times: summaryOf(coldTimes, name) })),
+      starts,
+    };
+  } finally {
+    client.close();
+    await Promise.all([sql.close(), blocks.close()]);
+  }
+}
+
+function bothWays(workload: Workload, http: HttpCalls, sql: ReturnType<typeof openSqlCalls>): Subject[] {
+  return [
+    subjectOf(workload, httpName(workload.name), http),
+    subjectOf(workload, sqlName(workload.name), sql),
+  ];
+}
+
+function coldSubjects({ functions }: Stack, http: HttpCalls): Subject[] {
+  const email = "ok@demo.example";
+  return [
+    coldStart(functions, emptyFunction, async () => void (await http.empty())),
+    coldStart(functions, "diagnose-login", async () => void (await http.diagnoseLogin(email))),
+    coldStart(functions, "unblock-login", async () => void (await http.unblockLogin(email, null))),
+    coldStart(functions, "health-check", async () => void (await http.healthCheck())),
+  ];
+}
+
+function httpName(workload: string): string {
+  return `${workload} over HTTP`;
+}
+
+function sqlName(workload: string): string {
+  return `${workload} as SQL`;
+}
+
+function summaryOf(times: Map<string, number[]>, name: string): Summary {
+  return summarize(times.get(name) ?? []);
+}
+
+function withProgress(
+  options: Omit<MeasureOptions, "onRound">,
+  what: string,
+  progress: (line: string) => void,
+): MeasureOptions {
+  let told = 0;
+  return {
+    ...options,
+    onRound: (done, total) => {
+      if (done < total && performance.now() - told < 500) return;
+      told = performance.now();
+      progress(`${what}: round ${done} of ${total}`);
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import postgres from "postgres";
+import { ApiError, type ApiErrorOptions, type ErrorCode } from "./errors.ts";
+
+/** SQLSTATEs that mean one thing whoever raised them. The prefix `08` stands for its whole class. */
+const codes: Record<string, ErrorCode> = {
+  RB400: "INVALID_BODY",
+  RB401: "SESSION_ENDED",
+  RB403: "NOT_A_MEMBER",
+  RB404: "UNKNOWN_ENTRY",
+  RB405: "ROLE_REQUIRED",
+  RB409: "PLAN_CHANGED",
+  RB419: "IDEMPOTENCY_CONFLICT",
+  RB423: "FROZEN",
+  RB503: "VERSION_MISMATCH",
+  P0002: "NOT_FOUND",
+  // A right that the caller's role lacks.
+  "42501": "ROLE_REQUIRED",
+  "25006": "READ_ONLY",
+  "53300": "NO_CONNECTIONS",
+  "55P03": "LOCKED",
+  // A deadlock and a conflict between transactions are over when they are reported: trying again helps.
+  "40P01": "LOCKED",
+  "40001": "LOCKED",
+  "57014": "TIMED_OUT",
+  "57P01": "DATABASE_UNREACHABLE",
+  "57P02": "DATABASE_UNREACHABLE",
+  "57P03": "DATABASE_UNREACHABLE",
+  "57P05": "DATABASE_UNREACHABLE",
+  "25P03": "DATABASE_UNREACHABLE",
+  // The login or the database of the URL is wrong: not reachable with what this function was given.
+  "28000": "DATABASE_UNREACHABLE",
+  "28P01": "DATABASE_UNREACHABLE",
+  "3D000": "DATABASE_UNREACHABLE",
+};
+
+/** What postgres.js and the sockets below it call a connection that was not made or was lost. */
+const connectionCodes = new Set([
+  "CONNECT_TIMEOUT",
+  "CONNECTION_CLOSED",
+  "CONNECTION_DESTROYED",
+  "CONNECTION_ENDED",
+  "EAI_AGAIN",
+  "ECONNABORTED",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
+
+/**
+ * What a caller may learn of a failure: by its SQLSTATE or the connection's error code, never by its text. An unknown
+ * failure is `INTERNAL`; the cause is kept for the log.
+ */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof postgres.PostgresError) return fromSqlstate(error);
+  if (isConnectionLost(error)) return new ApiError("DATABASE_UNREACHABLE", { cause: error });
+  return new ApiError("INTERNAL", { cause: error });
+}
+
+/** Whether the connection is gone, so that nothing more can be asked on it. */
+export function isConnectionLost(error: unknown): boolean {
+  if (error instanceof postgres.PostgresError) return ["FATAL", "PANIC"].includes(error.severity);
+  if (error instanceof ApiError) return error.code === "DATABASE_UNREACHABLE";
+  if (!(error instanceof Error)) return false;
+  // Several addresses were tried: Node reports them together.
+  if (error instanceof AggregateError) return error.errors.some(isConnectionLost);
+  return "code" in error && typeof error.code === "string" && connectionCodes.has(error.code);
+}
+
+function fromSqlstate(error: postgres.PostgresError): ApiError {
+  if (error.code === "3F000") {
+    return new ApiError("VERSION_MISMATCH", {
+      message: "The database has no schema runbook.",
+      hint: "Apply the migrations: supabase db push.",
+      cause: error,
+    });
+  }
+  // Supavisor has no SQLSTATE for "too many clients": it ends the connection with a fatal XX000.
+  if (error.code === "XX000" && error.severity === "FATAL")
+    return new ApiError("NO_CONNECTIONS", { cause: error });
+  const code = codes[error.code] ?? (error.code.startsWith("08") ? "DATABASE_UNREACHABLE" : undefined);
+  if (code === undefined) return new ApiError("INTERNAL", { cause: error });
+  return new ApiError(code, { ...ownWords(error), cause: error });
+}
+
+/** Errors of class RB are raised by the runbook for its callers: their text and details are meant to be read. */
+function ownWords(error: postgres.PostgresError): ApiErrorOptions {
+  if (!/^RB(400|404|405|409|419|423|503)$/.test(error.code)) return {};
+  const details = parseDetails(error.detail);
+  // The text of RB400 says less than the details.
+  if (error.code === "RB400") return { details };
+  return { message: error.message, hint: error.hint, details };
+}
+
+function parseDetails(detail: string | undefined): unknown {
+  if (detail === undefined) return undefined;
+  try {
+    return JSON.parse(detail);
+  } catch {
+    return undefined;
+  }
+}

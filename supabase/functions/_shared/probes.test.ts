@@ -1,0 +1,55 @@
+import { expect, test } from "vitest";
+import { Probes } from "./probes.ts";
+import { VERSION } from "./version.ts";
+
+const environment = {
+  supabaseUrl: "http://api.example",
+  databaseUrl: "postgres://unused",
+  publishableKeys: { default: "sb_publishable_x" },
+  secretKeys: {},
+  jwks: { keys: [] },
+  executionId: undefined,
+};
+
+test("Auth's health is asked for with the publishable key", async () => {
+  const asked: Request[] = [];
+  const probes = new Probes(environment, {
+    fetch: async (input, init) => {
+      asked.push(new Request(input, init));
+      return Response.json({ name: "GoTrue" });
+    },
+  });
+  expect(await probes.look(["auth_health"])).toEqual([
+    { name: "auth_health", ok: true, evidence: { status: 200, error: null, took_ms: expect.any(Number) } },
+  ]);
+  expect(asked.map((request) => [request.url, request.headers.get("apikey")])).toEqual([
+    ["http://api.example/auth/v1/health", "sb_publishable_x"],
+  ]);
+});
+
+test("an answer other than 2xx is not ok", async () => {
+  const probes = new Probes(environment, { fetch: async () => new Response(null, { status: 503 }) });
+  expect(await probes.look(["auth_health"])).toMatchObject([{ ok: false, evidence: { status: 503 } }]);
+});
+
+test.each([
+  [new TypeError("error sending request to someone@demo.example"), "unreachable"],
+  [new DOMException("signal timed out", "TimeoutError"), "timeout"],
+])("a failure is what was seen, in one word: %s", async (failure, word) => {
+  const probes = new Probes(environment, { fetch: () => Promise.reject(failure) });
+  expect(await probes.look(["auth_health"])).toEqual([
+    { name: "auth_health", ok: false, evidence: { status: null, error: word, took_ms: expect.any(Number) } },
+  ]);
+});
+
+test("the version of the functions is a probe", async () => {
+  expect(await new Probes(environment).look(["functions_version"])).toEqual([
+    { name: "functions_version", ok: true, evidence: { version: VERSION } },
+  ]);
+});
+
+test("a probe that nobody knows is not looked at", async () => {
+  const probes = new Probes(environment);
+  expect(probes.due(["weather", "constructor"])).toEqual([]);
+  expect(await probes.look(["weather", "constructor"])).toEqual([]);
+});

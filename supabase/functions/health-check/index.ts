@@ -1,0 +1,3 @@
+import { serveHealthCheck } from "../_shared/serve-health-check.ts";
+
+export default serveHealthCheck();

@@ -1,0 +1,155 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  type Answer,
+  bearer,
+  call,
+  expectRefusal,
+  openDatabase,
+  secretKey,
+  signIn,
+} from "./runbook-client.ts";
+
+const sql = openDatabase();
+
+function entry(answer: Answer, check: string): Record<string, unknown> | undefined {
+  const checks = answer.body["checks"];
+  return Array.isArray(checks) ? checks.find((one) => one.check === check) : undefined;
+}
+
+async function ticketFor(endpoint: string): Promise<string> {
+  const [row] = await sql`select runbook.issue_ticket(${endpoint}) as ticket`;
+  return String(row?.["ticket"]);
+}
+
+it("answers a report of every check of the catalog", async () => {
+  const answer = await call("health-check", { method: "GET", headers: secretKey() });
+  expect(answer.status).toBe(200);
+  expect(answer.body).toMatchObject({
+    status: expect.stringMatching(/^(ok|warning|critical|unknown)$/),
+    checked_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*(Z|\+00:00)$/),
+    took_ms: expect.any(Number),
+  });
+  const [row] = await sql`select to_jsonb(runbook.check_names()) as names`;
+  const checks = answer.body["checks"];
+  expect(Array.isArray(checks) ? checks.map((one) => one.check) : checks).toEqual(row?.["names"]);
+  for (const check of Array.isArray(checks) ? checks : []) {
+    expect(check).toMatchObject({
+      status: expect.any(String),
+      took_ms: expect.any(Number),
+      findings: expect.any(Array),
+    });
+    expect(check).toHaveProperty("value");
+    expect(check).toHaveProperty("threshold");
+  }
+});
+
+it("has looked at Auth and at the functions' version itself", async () => {
+  const answer = await call("health-check", { headers: secretKey() });
+  expect(entry(answer, "auth_reachable")).toMatchObject({ status: "ok" });
+  expect(entry(answer, "versions_agree")).toMatchObject({ status: "ok" });
+});
+
+it("takes its parameters from the body and from the query", async () => {
+  for (const sent of [
+    { json: { detail: true } },
+    { json: {} },
+    { method: "GET", path: "?detail=true" },
+    { method: "GET", path: "?detail=false&fail=critical" },
+  ]) {
+    const { path = "", ...rest } = sent;
+    const answer = await call(`health-check${path}`, { ...rest, headers: secretKey() });
+    expect(answer.body).toHaveProperty("checks");
+  }
+});
+
+it.each([
+  ["?fial=critical", {}, [{ path: "?fial", message: "is not a known parameter" }]],
+  ["?fail=warning", {}, undefined],
+  ["?detail=yes", {}, undefined],
+  ["", { detail: "yes" }, [{ path: "detail", message: "must be of type boolean" }]],
+  ["", { details: true }, [{ path: "details", message: "is not a known parameter" }]],
+])("refuses %s with %j", async (query, json, details) => {
+  const answer = await call(`health-check${query}`, { json, headers: secretKey() });
+  expectRefusal(answer, 400, "INVALID_BODY");
+  if (details !== undefined) expect(answer.body["details"]).toEqual(details);
+});
+
+describe("for people", () => {
+  it("is plain text of 80 columns", async () => {
+    const headers = { ...bearer(await signIn("viewer@demo.example")), accept: "text/plain" };
+    const answer = await call("health-check", { method: "GET", headers });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toBe("text/plain; charset=utf-8");
+    expect(answer.text).toMatch(/^Health check: \w+\./);
+    expect(answer.text.endsWith("\n")).toBe(true);
+    for (const line of answer.text.split("\n")) expect([...line].length).toBeLessThanOrEqual(80);
+  });
+
+  it("refuses in sentences", async () => {
+    const answer = await call("health-check", { method: "GET", headers: { accept: "text/plain" } });
+    expect(answer.status).toBe(401);
+    expect(answer.headers.get("content-type")).toBe("text/plain; charset=utf-8");
+    expect(answer.text).toMatch(/^The request has no valid credentials\.\n/);
+    expect(answer.text).toContain(`(UNAUTHENTICATED, request ${answer.headers.get("x-request-id")})`);
+  });
+});
+
+describe("when the clock is shifted", () => {
+  beforeAll(() => sql`select runbook.shift_clock('1 hour')`);
+  afterAll(() => sql`select runbook.shift_clock(null)`);
+
+  it("is critical and still 200", async () => {
+    const answer = await call("health-check", { method: "GET", headers: secretKey() });
+    expect(answer.status).toBe(200);
+    expect(answer.body["status"]).toBe("critical");
+    expect(entry(answer, "clock_not_shifted")).toMatchObject({ status: "critical" });
+  });
+
+  it("is 503 for a monitor that asks for it, with the same report", async () => {
+    const answer = await call("health-check?fail=critical", { method: "GET", headers: secretKey() });
+    expect(answer.status).toBe(503);
+    expect(entry(answer, "clock_not_shifted")).toMatchObject({ status: "critical" });
+    const text = await call("health-check?fail=critical", {
+      method: "GET",
+      headers: { ...secretKey(), accept: "text/plain" },
+    });
+    expect(text.status).toBe(503);
+    expect(text.text).toMatch(/^Health check: critical\./);
+  });
+});
+
+describe("the schedule's ticket", () => {
+  it("opens the endpoint once and leaves a report", async () => {
+    const headers = { "x-runbook-ticket": await ticketFor("health-check") };
+    const [before] = await sql`select coalesce(max(id), 0) as id from runbook.report`;
+    const first = await call("health-check", { headers, json: {} });
+    expect(first.status).toBe(200);
+    expect(first.body).toHaveProperty("checks");
+    const [after] =
+      await sql`select report from runbook.report where id > ${before?.["id"]} order by id desc limit 1`;
+    expect(after?.["report"]).toHaveProperty("checks");
+    expectRefusal(await call("health-check", { headers, json: {} }), 401, "UNAUTHENTICATED");
+  });
+
+  it("opens no other endpoint, and is not used up there", async () => {
+    const headers = { "x-runbook-ticket": await ticketFor("health-check") };
+    const json = { email: "ok@demo.example" };
+    expectRefusal(await call("diagnose-login", { headers, json }), 401, "UNAUTHENTICATED");
+    expectRefusal(await call("unblock-login", { headers, json }), 401, "UNAUTHENTICATED");
+    expect((await call("health-check", { headers })).status).toBe(200);
+  });
+
+  it("of another endpoint, of garbage or of no characters is refused", async () => {
+    for (const ticket of [await ticketFor("other-endpoint"), "'; --", "x".repeat(300), "x"]) {
+      const answer = await call("health-check", { headers: { "x-runbook-ticket": ticket } });
+      expectRefusal(answer, 401, "UNAUTHENTICATED");
+    }
+  });
+
+  it("is too old after two minutes", async () => {
+    const ticket = await ticketFor("health-check");
+    await sql`update runbook.ticket set issued_at = issued_at - interval '121 seconds'`;
+    const answer = await call("health-check", { headers: { "x-runbook-ticket": ticket } });
+    expectRefusal(answer, 401, "UNAUTHENTICATED");
+  });
+});
