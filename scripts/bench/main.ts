@@ -14,14 +14,18 @@ import { runBenchmark } from "./run-benchmark.ts";
 const root = join(import.meta.dirname, "..", "..");
 let stack: Stack | undefined;
 let lastLogged = 0;
+let ending = false;
 
-/** Stops the stack, whichever of the two it is, and ends. */
-async function end(code: number): Promise<never> {
+/** Stops the stack, whichever of the two it is, and ends; what fails because of that is not told. */
+async function end(code: number, sentence?: string): Promise<void> {
+  if (ending) return;
+  ending = true;
+  if (sentence !== undefined) console.error(`\n${sentence}`);
   await stack?.stop();
   process.exit(code);
 }
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => void end(130));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void end(130));
 
 try {
   const { values } = parseArgs({ options: { write: { type: "boolean", default: false } } });
@@ -39,8 +43,7 @@ try {
   }
   await end(0);
 } catch (error) {
-  console.error(`\n${describeError(error)}`);
-  await end(1);
+  await end(1, describeError(error));
 }
 
 /** In a terminal one line that changes; in a log a line now and then. */

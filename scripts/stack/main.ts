@@ -5,7 +5,7 @@ import { portsFrom } from "./ports.ts";
 import { createProgress } from "./progress.ts";
 import { readSettings } from "./settings.ts";
 import { type Stack, startStack } from "./stack.ts";
-import { describeError } from "./stack-error.ts";
+import { describeError, messageOf } from "./stack-error.ts";
 import { removeAbandoned } from "./state-directory.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -55,11 +55,17 @@ try {
   process.exit(1);
 }
 
-async function healthReport({ url, keys }: Stack): Promise<string> {
-  const answer = await fetch(`${url}/functions/v1/health-check`, {
-    headers: { accept: "text/plain", apikey: keys.secretKey },
-  });
-  return answer.text();
+async function healthReport({ url, keys, functionsLog }: Stack): Promise<string> {
+  try {
+    const answer = await fetch(`${url}/functions/v1/health-check`, {
+      headers: { accept: "text/plain", apikey: keys.secretKey },
+      signal: AbortSignal.timeout(20_000),
+    });
+    return await answer.text();
+  } catch (cause) {
+    // The stack is of use without the report, above all to find out why there is none.
+    return `The health check did not answer: ${messageOf(cause)}\nThe functions' log is ${relative(functionsLog)}.`;
+  }
 }
 
 function whatToTry({ url, env, envFile }: Stack): string {

@@ -51,6 +51,8 @@ export interface Stack {
   /** Private socket and port of the embedded server; null for a given database. */
   socket: { directory: string; port: number } | null;
   functions: FunctionsServer;
+  /** Where the functions write their log lines. */
+  functionsLog: string;
   stop(): Promise<void>;
 }
 
@@ -173,6 +175,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           ? null
           : { directory: database.server.socketDirectory, port: database.server.port },
       functions: services.functions,
+      functionsLog: state.file("log/functions.log"),
       stop,
     };
   } catch (error) {

@@ -94,6 +94,31 @@ describe("for people", () => {
   });
 });
 
+describe("when a check hangs", () => {
+  beforeAll(async () => {
+    await sql`create schema health_test`;
+    await sql`
+      create function health_test.check_hangs(settings jsonb) returns runbook.check_result
+      language sql stable as 'select row(1, null)::runbook.check_result from pg_sleep(5)'`;
+    await sql`
+      insert into runbook.check (name, title, description, function, position)
+      values ('hangs', 'Hangs', 'Hangs.', 'health_test.check_hangs', -1)`;
+  });
+  afterAll(async () => {
+    await sql`delete from runbook.check where name = 'hangs'`;
+    await sql`drop schema health_test cascade`;
+  });
+
+  it("gives it one second, and runs those behind it", async () => {
+    const startedAt = performance.now();
+    const answer = await call("health-check", { method: "GET", headers: secretKey() });
+    expect(performance.now() - startedAt).toBeLessThan(3000);
+    expect(answer.status).toBe(200);
+    expect(entry(answer, "hangs")).toMatchObject({ status: "error", reason: expect.any(String) });
+    expect(entry(answer, "versions_agree")).toMatchObject({ status: "ok" });
+  });
+});
+
 describe("when the clock is shifted", () => {
   beforeAll(() => sql`select runbook.shift_clock('1 hour')`);
   afterAll(() => sql`select runbook.shift_clock(null)`);

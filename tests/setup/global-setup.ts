@@ -56,7 +56,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("secretKey", stack.keys.secretKey);
   project.provide("signingKey", JSON.stringify(stack.keys.signingKey));
   project.provide("receiverUrl", stack.receiverUrl);
-  project.provide("functionsLog", join(stateDirectory, "log", "functions.log"));
+  project.provide("functionsLog", stack.functionsLog);
   project.provide("root", root);
   return () => stack.stop();
 }

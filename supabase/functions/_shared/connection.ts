@@ -1,73 +1,125 @@
 import type postgres from "postgres";
 import { openDatabase, type Statements } from "./database.ts";
-import { isConnectionLost } from "./database-errors.ts";
+import { isConnectionLost, wasDropped } from "./database-errors.ts";
 import { ApiError } from "./errors.ts";
 
-/**
- * The one connection of a worker, made when it is needed and made anew when it was lost.
- *
- * Transactions are written out here: postgres.js sends the rollback of its own `begin` to a connection that is gone,
- * which ends the process, and ending a backend is nothing unusual where a runbook runs.
- */
+/** `as configured` may write, unless the database is in read-only mode. */
+export type TransactionMode = "read only" | "as configured";
+
+/** The statements of a transaction. */
+export type Transaction = Statements & {
+  /** Runs a part so that its failure undoes the part alone. */
+  attempt<T>(part: (statements: Statements) => Promise<T>): Promise<T>;
+};
+
+/** A client of postgres.js, which holds one connection after the other, and how many of them were closed. */
+interface Client {
+  sql: postgres.Sql;
+  closes: number;
+}
+
+/** The one connection of a worker: made when it is needed, and made anew after it was closed. */
 export class Connection {
-  readonly #sql: postgres.Sql;
-  #losses = 0;
+  readonly #open: () => Client;
+  #client: Client;
 
   constructor(url: string, applicationName: string) {
-    this.#sql = openDatabase(url, applicationName, () => {
-      this.#losses += 1;
-    });
+    this.#open = () => {
+      const client: Client = {
+        sql: openDatabase(url, applicationName, () => {
+          client.closes += 1;
+          // A client whose connection was lost keeps the last error for the next statement, so it is replaced.
+          if (this.#client === client) this.#client = this.#open();
+        }),
+        closes: 0,
+      };
+      return client;
+    };
+    this.#client = this.#open();
   }
 
   /** For a statement on its own. */
   get statements(): Statements {
-    return this.#sql;
+    return this.#client.sql;
   }
 
   /** Runs `work` in a transaction that is committed unless it throws. */
-  async transaction<T>(
-    mode: "read only" | "as configured",
-    work: (transaction: Statements) => Promise<T>,
-  ): Promise<T> {
-    const reserved = await this.#sql.reserve();
-    const losses = this.#losses;
-    const transaction: Statements = (template, ...parameters) =>
-      this.#losses === losses
-        ? reserved(template, ...parameters)
-        : Promise.reject(new ApiError("DATABASE_UNREACHABLE"));
-    let lost = false;
+  async transaction<T>(mode: TransactionMode, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    let hasBegun = false;
+    const once = (): Promise<T> =>
+      begin(this.#client, mode, (transaction) => {
+        hasBegun = true;
+        return work(transaction);
+      });
     try {
-      await (mode === "read only" ? transaction`begin read only` : transaction`begin`);
-      const result = await work(transaction);
-      await transaction`commit`;
-      return result;
+      return await once();
     } catch (error) {
-      lost = isConnectionLost(error);
-      if (!lost) {
-        await transaction`rollback`.then(undefined, () => {
-          lost = true;
-        });
-      }
+      // The connection was dropped while nobody used it, and nothing was done yet.
+      if (!hasBegun && wasDropped(error)) return await once();
       throw error;
-    } finally {
-      // A lost connection is not given back: the client has dropped it already.
-      if (!lost && this.#losses === losses) reserved.release();
     }
   }
 
   /** Closes the connection; statements under way have a second. */
   async end(): Promise<void> {
-    await this.#sql.end({ timeout: 1 });
+    await this.#client.sql.end({ timeout: 1 });
   }
 }
 
-/** Runs a part of a transaction so that its failure undoes the part alone. */
-export async function attempt<T>(transaction: Statements, work: () => Promise<T>): Promise<T> {
-  await transaction`savepoint attempt`;
+/**
+ * When the connection is lost, nothing more is sent: neither a statement of `work`, which could come to the next
+ * connection and so past the door, nor the end of the transaction, which postgres.js would write to a socket that is
+ * gone, and that ends the whole process.
+ */
+function begin<T>(
+  client: Client,
+  mode: TransactionMode,
+  work: (transaction: Transaction) => Promise<T>,
+): Promise<T> {
+  const options = mode === "read only" ? mode : "";
+  return inside<T, postgres.TransactionSql>(
+    (body) => client.sql.begin(options, body),
+    (begun) => {
+      const { closes } = client;
+      const isLost = (): boolean => client.closes !== closes;
+      const attempt = <P>(part: (statements: Statements) => Promise<P>): Promise<P> =>
+        inside<P, postgres.TransactionSql>(
+          (body) => begun.savepoint(body),
+          (saved) => settle(part(guard(saved, isLost)), isLost),
+        );
+      return settle(work(Object.assign(guard(begun, isLost), { attempt })), isLost);
+    },
+  );
+}
+
+/** Answers what `work` answers inside of a transaction or savepoint, whose own answer postgres.js types as a list. */
+async function inside<T, S>(
+  run: (body: (statements: S) => Promise<void>) => Promise<unknown>,
+  work: (statements: S) => Promise<T>,
+): Promise<T> {
+  const results: { value: T }[] = [];
+  await run(async (statements) => {
+    results.push({ value: await work(statements) });
+  });
+  const [result] = results;
+  if (result === undefined) throw new Error("The transaction ended without a result.");
+  return result.value;
+}
+
+function guard(statements: Statements, isLost: () => boolean): Statements {
+  return (template, ...parameters) =>
+    isLost() ? Promise.reject(new ApiError("DATABASE_UNREACHABLE")) : statements(template, ...parameters);
+}
+
+/** Settles as `part` does, but never when the connection was lost: then postgres.js itself rejects the `begin`. */
+async function settle<T>(part: Promise<T>, isLost: () => boolean): Promise<T> {
   try {
-    return await work();
+    const result = await part;
+    return isLost() ? await never : result;
   } catch (error) {
-    if (!isConnectionLost(error)) await transaction`rollback to savepoint attempt`;
+    if (isLost() || isConnectionLost(error)) return await never;
     throw error;
   }
 }
+
+const never = new Promise<never>(() => {});

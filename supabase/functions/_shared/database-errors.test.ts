@@ -1,6 +1,6 @@
 import postgres from "postgres";
 import { describe, expect, test } from "vitest";
-import { isConnectionLost, toApiError } from "./database-errors.ts";
+import { isConnectionLost, toApiError, wasDropped } from "./database-errors.ts";
 import { ApiError } from "./errors.ts";
 
 function databaseError(fields: Record<string, string>): postgres.PostgresError {
@@ -89,6 +89,15 @@ test.each(["CONNECT_TIMEOUT", "CONNECTION_CLOSED", "ECONNREFUSED", "ENOTFOUND", 
     expect(isConnectionLost(error)).toBe(true);
   },
 );
+
+test("a connection that was dropped is told from one that cannot be made", () => {
+  const networkError = (code: string): Error => Object.assign(new Error("x"), { code });
+  expect(wasDropped(networkError("CONNECTION_CLOSED"))).toBe(true);
+  expect(wasDropped(databaseError({ code: "57P01", severity: "FATAL" }))).toBe(true);
+  expect(wasDropped(networkError("ECONNREFUSED"))).toBe(false);
+  expect(wasDropped(networkError("CONNECT_TIMEOUT"))).toBe(false);
+  expect(wasDropped(databaseError({ code: "53300", severity: "FATAL" }))).toBe(false);
+});
 
 test("anything else is internal, with its cause for the log", () => {
   const cause = new TypeError("x is not a function");

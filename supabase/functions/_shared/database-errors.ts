@@ -33,22 +33,27 @@ const codes: Record<string, ErrorCode> = {
   "3D000": "DATABASE_UNREACHABLE",
 };
 
-/** What postgres.js and the sockets below it call a connection that was not made or was lost. */
-const connectionCodes = new Set([
-  "CONNECT_TIMEOUT",
+/** What postgres.js and the sockets below it call a connection that was there and is gone. */
+const droppedCodes = [
   "CONNECTION_CLOSED",
   "CONNECTION_DESTROYED",
   "CONNECTION_ENDED",
-  "EAI_AGAIN",
   "ECONNABORTED",
-  "ECONNREFUSED",
   "ECONNRESET",
+  "EPIPE",
+];
+
+/** What they call a connection that is not there, for whichever reason. */
+const connectionCodes = [
+  ...droppedCodes,
+  "CONNECT_TIMEOUT",
+  "EAI_AGAIN",
+  "ECONNREFUSED",
   "EHOSTUNREACH",
   "ENETUNREACH",
   "ENOTFOUND",
-  "EPIPE",
   "ETIMEDOUT",
-]);
+];
 
 /**
  * What a caller may learn of a failure: by its SQLSTATE or the connection's error code, never by its text. An unknown
@@ -68,7 +73,14 @@ export function isConnectionLost(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   // Several addresses were tried: Node reports them together.
   if (error instanceof AggregateError) return error.errors.some(isConnectionLost);
-  return "code" in error && typeof error.code === "string" && connectionCodes.has(error.code);
+  return "code" in error && typeof error.code === "string" && connectionCodes.includes(error.code);
+}
+
+/** Whether a connection that had been made was ended by the other side, so that a new one may well be had. */
+export function wasDropped(error: unknown): boolean {
+  if (error instanceof postgres.PostgresError) return ["57P01", "57P02", "57P05"].includes(error.code);
+  if (!(error instanceof Error) || !("code" in error)) return false;
+  return typeof error.code === "string" && droppedCodes.includes(error.code);
 }
 
 function fromSqlstate(error: postgres.PostgresError): ApiError {

@@ -70,19 +70,18 @@ export function createEndpoint(
       addCorsHeaders(response.headers);
       response.headers.set("cache-control", "no-store");
       response.headers.set("x-request-id", requestId);
-      const executionId = worker?.environment.executionId;
       logRequest(
         {
           endpoint: definition.name,
           method: request.method,
           status: response.status,
-          ...(error === undefined ? {} : { code: error.code }),
+          code: error?.code,
           took_ms: Math.round((performance.now() - startedAt) * 10) / 10,
           request_id: requestId,
           actor: exchange?.actor ?? "none",
-          ...(error?.reason === undefined ? {} : { reason: error.reason }),
-          ...(error?.cause === undefined ? {} : { cause: describeCause(error.cause) }),
-          ...(executionId === undefined ? {} : { execution_id: executionId }),
+          reason: error?.reason,
+          cause: error?.cause === undefined ? undefined : describeCause(error.cause),
+          execution_id: worker?.environment.executionId,
         },
         log,
       );

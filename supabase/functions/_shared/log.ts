@@ -9,15 +9,15 @@ export interface LogRecord {
   method: string;
   status: number;
   /** The error code, if it failed. */
-  code?: string;
+  code?: string | undefined;
   took_ms: number;
   request_id: string;
   actor: ActorKind;
   /** A constant word about why a caller was refused. */
-  reason?: string;
+  reason?: string | undefined;
   /** What failed inside. */
-  cause?: Record<string, unknown>;
-  execution_id?: string;
+  cause?: Record<string, unknown> | undefined;
+  execution_id?: string | undefined;
 }
 
 /** Where lines go. */

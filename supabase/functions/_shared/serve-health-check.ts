@@ -3,7 +3,7 @@ import { prefersText } from "./accept.ts";
 import { readBody } from "./body.ts";
 import { identifyCaller, unauthenticated } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
-import { attempt } from "./connection.ts";
+import type { Transaction } from "./connection.ts";
 import {
   checkNames,
   composeReport,
@@ -16,7 +16,7 @@ import {
   type Statements,
   setLimits,
 } from "./database.ts";
-import { isConnectionLost, toApiError } from "./database-errors.ts";
+import { toApiError } from "./database-errors.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import type { ApiError, Problem } from "./errors.ts";
 import type { Worker } from "./worker.ts";
@@ -94,7 +94,7 @@ async function identify(exchange: Exchange): Promise<(transaction: Statements) =
 async function redeem({ connection }: Worker, ticket: string): Promise<void> {
   if (!/^[\x21-\x7e]{16,256}$/.test(ticket)) throw unauthenticated("ticket_refused");
   try {
-    await redeemTicket(connection.statements, ticket, name);
+    await connection.transaction("as configured", (transaction) => redeemTicket(transaction, ticket, name));
   } catch (error) {
     if (toApiError(error).code === "SESSION_ENDED") throw unauthenticated("ticket_refused");
     throw error;
@@ -121,7 +121,7 @@ async function readQuestion({ request, url }: Exchange): Promise<Question> {
 }
 
 /** Runs each check as a statement of its own, so that each has its own timeout. */
-async function runChecks(transaction: Statements): Promise<Report[]> {
+async function runChecks(transaction: Transaction): Promise<Report[]> {
   const startedAt = performance.now();
   const entries: Report[] = [];
   for (const check of await checkNames(transaction)) {
@@ -135,12 +135,11 @@ async function runChecks(transaction: Statements): Promise<Report[]> {
 }
 
 /** `run_check` raises nothing of its own; what still comes, such as its timeout, is undone and becomes its entry. */
-async function runOne(transaction: Statements, check: string): Promise<Report> {
+async function runOne(transaction: Transaction, check: string): Promise<Report> {
   const startedAt = performance.now();
   try {
-    return await attempt(transaction, () => runCheck(transaction, check));
+    return await transaction.attempt((statements) => runCheck(statements, check));
   } catch (error) {
-    if (isConnectionLost(error)) throw error;
     const tookMs = Math.round(performance.now() - startedAt);
     const { code } = toApiError(error);
     return entryWithout(check, "error", tookMs, `could not be run: ${code}`);
