@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { findFreePorts, type StackPorts } from "../stack/ports.ts";
 import type { Progress } from "../stack/progress.ts";
-import { readSettings } from "../stack/settings.ts";
+import type { StackSettings } from "../stack/settings.ts";
 import { type Stack, type StackOptions, startStack } from "../stack/stack.ts";
 import { StackError } from "../stack/stack-error.ts";
 import { removeAbandoned } from "../stack/state-directory.ts";
@@ -29,10 +29,12 @@ export const emptyFunction = "bench-empty";
 /**
  * Starts the stack twice on free ports, in a directory of its own: once from nothing, once on what the first start made. The
  * second one stays.
+ * @param settings of the database that is measured: `STACK_POSTGRES_BIN` is all that counts here.
  * @param onStack is told of each stack at once, so that the caller can stop it whatever happens.
  */
 export async function startBenchStack(
   root: string,
+  settings: StackSettings,
   progress: Progress,
   onStack: (stack: Stack) => void,
 ): Promise<BenchStack> {
@@ -43,7 +45,7 @@ export async function startBenchStack(
   const options = {
     root,
     stateDirectory: join(parent, `temporary-${process.pid}-bench`),
-    settings: { ...readSettings({}), postgresBin: readSettings(process.env).postgresBin },
+    settings,
     pgtap: false,
     extraFunctions: { [emptyFunction]: join(import.meta.dirname, "empty-function", "index.ts") },
     progress,

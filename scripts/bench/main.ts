@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createProgress } from "../stack/progress.ts";
+import { readSettings } from "../stack/settings.ts";
 import type { Stack } from "../stack/stack.ts";
 import { describeError } from "../stack/stack-error.ts";
 import { startBenchStack } from "./bench-stack.ts";
@@ -31,9 +32,14 @@ try {
   const { values } = parseArgs({ options: { write: { type: "boolean", default: false } } });
   console.log("Starting a stack for the benchmark, twice\n");
   const progress = createProgress((line) => console.log(line));
-  const bench = await startBenchStack(root, progress, (started) => {
-    stack = started;
-  });
+  const bench = await startBenchStack(
+    root,
+    { ...readSettings({}), postgresBin: readSettings(process.env).postgresBin },
+    progress,
+    (started) => {
+      stack = started;
+    },
+  );
   console.log("\nMeasuring");
   const result = await runBenchmark({ ...bench, progress: tellProgress });
   console.log(`\n${resultTables(result)}\n`);
