@@ -31,21 +31,21 @@ export async function applyMigrations(root: string, databaseUrl: string): Promis
     );
     child.once("close", resolve);
   });
-  if (code !== 0)
-    throw new StackError(
-      `A migration failed: ${summarize(output, databaseUrl)}`,
-      "Correct the file and start again.",
-    );
+  if (code !== 0) throw new StackError(explain(output, databaseUrl), "Correct the cause and start again.");
 }
 
-/** The CLI's lines that say what went wrong, without its boxes and without the password. */
-function summarize(output: string, databaseUrl: string): string {
-  const password = new URL(databaseUrl).password;
+/** One sentence out of what the CLI printed: the file that it was applying and Postgres' message, without the password. */
+function explain(output: string, databaseUrl: string): string {
+  const file = [...output.matchAll(/Applying migration (\S+\.sql)/g)].at(-1)?.[1];
   const lines = output
     .split("\n")
     .map((line) => line.replace(/[│┌└├─◇◆■▲●✗✓○]/gu, "").trim())
-    .filter((line) => line !== "");
-  const about = lines.filter((line) => /apply|error|failed|syntax|at statement|\.sql/i.test(line));
-  const text = (about.length > 0 ? about : lines).slice(-6).join(" | ");
-  return password === "" ? text : text.replaceAll(password, "…");
+    .filter((line) => line !== "" && !/rerunning the command with --debug/i.test(line));
+  const cause = lines.findLast((line) => /error|failed/i.test(line)) ?? lines.slice(-3).join(" ");
+  const sentence =
+    file === undefined ? `The migrations failed: ${cause}` : `The migration ${file} failed: ${cause}`;
+  const { password } = new URL(databaseUrl);
+  return password === "" || password === "postgres"
+    ? sentence
+    : sentence.replaceAll(decodeURIComponent(password), "…");
 }

@@ -49,8 +49,9 @@ describe("a start that cannot succeed says why in one sentence", () => {
       );
       const stack = await kit.launch({}, broken.directory);
       expect(await stack.ended).toBe(1);
-      expect(stack.output()).toMatch(/A migration failed: .*20991231000000_broken\.sql/);
-      expect(stack.output()).toContain('relation "runbook.no_such_table" does not exist');
+      expect(stack.output()).toContain(
+        'The migration 20991231000000_broken.sql failed: ERROR: relation "runbook.no_such_table" does not exist',
+      );
       expect(stack.output()).not.toContain("    at ");
       await untilNothingRuns(broken.directory);
     } finally {
