@@ -42,6 +42,8 @@ export interface EmbeddedDatabaseOptions {
   state: StateDirectory;
   port: number;
   postgresBin: string | undefined;
+  /** The data is removed when the stack ends. */
+  temporary: boolean;
   /** Whether pgTAP is installed as well. */
   pgtap: boolean;
   reaper: Reaper;
@@ -205,6 +207,7 @@ async function makeDatabase(
 function prepareServerOptions(options: EmbeddedDatabaseOptions): PostgresServerOptions {
   const runAs = chooseRunAs();
   const home = dataHome(options.state.path, runAs);
+  if (options.temporary) options.reaper.removeDirectory(home);
   const socketDirectory = makeSocketDirectory(runAs);
   options.reaper.removeDirectory(socketDirectory);
   return {

@@ -163,6 +163,7 @@ export function reachableBinaries(
 
 /** The last FATAL, PANIC or ERROR line that Postgres logged, else its last line. */
 function lastComplaint(logFile: string): string {
+  if (!existsSync(logFile)) return "its log is gone";
   const lines = readFileSync(logFile, "utf8").trim().split("\n");
   return lines.findLast((line) => /FATAL|PANIC|ERROR/.test(line)) ?? lines.at(-1) ?? "it logged nothing";
 }

@@ -93,6 +93,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
             state,
             port: ports.database,
             postgresBin: settings.postgresBin,
+            temporary: options.temporary,
             pgtap: options.pgtap,
             reaper,
             progress,
