@@ -33,6 +33,8 @@ export interface StackDatabase {
   /** True when pg_cron and pg_net are the real ones, so that no scheduler or worker of the stack is needed. */
   realCron: boolean;
   realNet: boolean;
+  /** Whether the demo school was loaded by the stack, so that its people may be signed in. */
+  demo: boolean;
   stop(): Promise<void>;
 }
 
@@ -65,7 +67,7 @@ export async function openEmbeddedDatabase(options: EmbeddedDatabaseOptions): Pr
   let server: PostgresServer;
   if (why === null) {
     try {
-      server = await progress.step("Postgres", () => startPostgres(serverOptions));
+      server = await progress.step("Postgres", () => startStored(serverOptions));
     } catch (error) {
       progress.say(`The stored database cannot be used, so it is made anew: ${messageOf(error)}`);
       server = await makeDatabase(options, serverOptions);
@@ -81,6 +83,7 @@ export async function openEmbeddedDatabase(options: EmbeddedDatabaseOptions): Pr
     server,
     realCron: real.includes("pg_cron"),
     realNet: real.includes("pg_net"),
+    demo: true,
     stop: () => server.stop(),
   };
 }
@@ -101,16 +104,35 @@ export async function openGivenDatabase(
     connection: { application_name: "stack" },
   });
   try {
-    const extensions = await progress.step(`Database at ${new URL(url).host}`, () => inspect(sql));
-    for (const missing of extensions.missing) {
-      progress.say(`The database has no ${missing}: what needs it is reported as not applicable.`);
-    }
+    const extensions = await progress.step(`Database at ${new URL(url).host}`, () => inspect(sql, progress));
+    if (!extensions.hasCron)
+      progress.say("Without pg_cron the minute's check is not scheduled; it can be asked for over HTTP.");
+    if (!extensions.hasNet)
+      progress.say("Without pg_net the scheduled check cannot look at Auth and says so.");
     await progress.step("Migrations", () => applyMigrations(root, url));
     const skipped = await progress.step("Demo school", () => loadDemo(sql, root));
     if (skipped !== null) progress.say(skipped);
-    return { url, server: null, realCron: true, realNet: true, stop: async () => {} };
+    return { url, server: null, realCron: true, realNet: true, demo: skipped === null, stop: async () => {} };
   } finally {
     await sql.end({ timeout: 2 });
+  }
+}
+
+/** Starts the server on a stored database. @throws StackError, with the server stopped, when the runbook is not in it. */
+async function startStored(serverOptions: PostgresServerOptions): Promise<PostgresServer> {
+  const server = await startPostgres(serverOptions);
+  const sql = connect(server, { user: "postgres" });
+  try {
+    const [row] = await sql<{ installed: boolean }[]>`
+      select pg_catalog.to_regprocedure('runbook.version()') is not null as installed
+    `;
+    if (row?.installed !== true) throw new StackError("schema runbook was removed from it.");
+    return server;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  } finally {
+    await sql.end({ timeout: 1 });
   }
 }
 
@@ -130,14 +152,15 @@ function embeddedUrl(port: number): string {
   return `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`;
 }
 
-async function inspect(sql: postgres.Sql): Promise<{ missing: string[] }> {
+async function inspect(
+  sql: postgres.Sql,
+  progress: Progress,
+): Promise<{ hasCron: boolean; hasNet: boolean }> {
   try {
-    const [row] = await sql<{ login: string; auth: boolean; cron: boolean; net: boolean }[]>`
+    const [row] = await sql<{ login: string; auth: boolean }[]>`
       select
         current_user::text as login,
-        pg_catalog.to_regclass('auth.users') is not null as auth,
-        pg_catalog.to_regnamespace('cron') is not null as cron,
-        pg_catalog.to_regnamespace('net') is not null as net
+        pg_catalog.to_regclass('auth.users') is not null as auth
     `;
     if (row?.auth !== true) {
       throw new StackError(
@@ -154,13 +177,17 @@ async function inspect(sql: postgres.Sql): Promise<{ missing: string[] }> {
         select from pg_catalog.pg_available_extensions as ext
         where ext.name = ${name} and ext.installed_version is null
       `;
-      // Supabase lets postgres create these two; elsewhere the attempt is refused and the absence is reported.
-      if (available !== undefined) await sql.unsafe(`create extension if not exists ${name}`).catch(() => {});
+      // Supabase lets postgres create these two; elsewhere the attempt may be refused.
+      if (available !== undefined) {
+        await sql.unsafe(`create extension if not exists ${name}`).catch((error: unknown) => {
+          progress.say(`The extension ${name} could not be created: ${messageOf(error)}`);
+        });
+      }
     }
     const [now] = await sql<{ cron: boolean; net: boolean }[]>`
       select pg_catalog.to_regnamespace('cron') is not null as cron, pg_catalog.to_regnamespace('net') is not null as net
     `;
-    return { missing: [...(now?.cron ? [] : ["pg_cron"]), ...(now?.net ? [] : ["pg_net"])] };
+    return { hasCron: now?.cron === true, hasNet: now?.net === true };
   } catch (cause) {
     if (cause instanceof StackError) throw cause;
     throw new StackError(

@@ -32,7 +32,16 @@ try {
   const settings = readSettings(process.env);
   if (settings.databaseUrl !== undefined) {
     const { host, pathname } = new URL(settings.databaseUrl);
-    console.log(`STACK_DATABASE_URL: the migrations will be written to the database${pathname} at ${host}.`);
+    console.log(
+      [
+        `STACK_DATABASE_URL: this will be written to the database ${pathname.slice(1)} at ${host}:`,
+        "schema runbook with its roles and a pg_cron job, the extensions pg_cron and pg_net where they are missing,",
+        "and the demo school if auth.users is empty.",
+        settings.auth === undefined
+          ? "Auth is the stand-in, on that database's auth tables; STACK_AUTH_URL takes the project's own Auth instead.\n"
+          : `Auth is the one at ${settings.auth.url}.\n`,
+      ].join("\n"),
+    );
   }
   console.log("Starting the stack (Ctrl-C stops it)\n");
   const ports = portsFrom(settings.basePort);
@@ -75,7 +84,7 @@ function whatToTry({ url, env, envFile }: Stack): string {
       ? "apikey: $SUPABASE_SECRET_KEY"
       : "Authorization: Bearer $RUNBOOK_OPERATOR_TOKEN";
   const call = (endpoint: string, body: string): string =>
-    `  curl -s $SUPABASE_URL/functions/v1/${endpoint} -H "${token}" \\\n    --json '${body}'`;
+    `  curl -s $SUPABASE_URL/functions/v1/${endpoint} -H "${token}" \\\n    -H "content-type: application/json" -d '${body}'`;
   return [
     `Ready after ${seconds} s. API ${url} · database ${portOf(env["SUPABASE_DB_URL"])} · messages ${env["RUNBOOK_RECEIVER_URL"]}/requests`,
     "",

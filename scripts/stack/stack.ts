@@ -153,7 +153,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     };
     const envFile = state.file("env");
     const writeTokens = async (): Promise<void> => {
-      if (settings.auth === undefined) Object.assign(env, await demoTokens(url, keys.publishableKey));
+      if (settings.auth === undefined && database.demo)
+        Object.assign(env, await demoTokens(url, keys.publishableKey));
       writeEnv(envFile, env);
     };
     await writeTokens();

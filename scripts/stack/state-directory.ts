@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { StackError } from "./stack-error.ts";
+import { codeOf, StackError } from "./stack-error.ts";
 
 /** The directory that belongs to one stack: its data, keys, logs and the `env` file. */
 export interface StateDirectory {
@@ -17,27 +17,58 @@ export interface StateDirectory {
 export function takeStateDirectory(path: string): StateDirectory {
   mkdirSync(join(path, "log"), { recursive: true, mode: 0o755 });
   const lock = join(path, "lock");
-  for (;;) {
-    try {
-      writeFileSync(lock, String(process.pid), { flag: "wx" });
-      break;
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-      const holder = Number(readFileSync(lock, "utf8"));
-      if (isAlive(holder) && holder !== process.pid) {
-        throw new StackError(
-          `Another stack runs in this folder already (process ${holder}).`,
-          `Use it (its addresses stand in ${join(path, "env")}), or stop it with: kill ${holder}`,
-        );
-      }
-      rmSync(lock, { force: true });
-    }
+  // Written beside and then linked, so that a lock is never seen half written.
+  const mine = join(path, `lock-${process.pid}`);
+  writeFileSync(mine, `${process.pid} ${startOf(process.pid)}`);
+  try {
+    while (!linkIfAbsent(mine, lock)) refuseOrTakeOver(lock, path);
+  } finally {
+    rmSync(mine, { force: true });
   }
   return {
     path,
     file: (name) => join(path, name),
     release: () => rmSync(lock, { force: true }),
   };
+}
+
+/** @returns false when `target` exists already. */
+function linkIfAbsent(file: string, target: string): boolean {
+  try {
+    linkSync(file, target);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Removes the lock of a process that is gone; its pid may have been given to a stranger since. */
+function refuseOrTakeOver(lock: string, path: string): void {
+  const [holder = "", started = ""] = (readIfThere(lock) ?? "").split(" ");
+  const pid = Number(holder);
+  if (isAlive(pid) && startOf(pid) === started) {
+    throw new StackError(
+      `Another stack runs in this folder already (process ${pid}).`,
+      `Use it (its addresses stand in ${join(path, "env")}), or stop it with: kill ${pid}`,
+    );
+  }
+  rmSync(lock, { force: true });
+}
+
+function readIfThere(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** When a process began, in clock ticks since boot, where the system tells (Linux); else a constant. */
+function startOf(pid: number): string {
+  const stat = readIfThere(`/proc/${pid}/stat`);
+  return stat === null ? "unknown" : (stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "unknown");
 }
 
 /** Removes the directories of temporary stacks (`temporary-<pid>-…`) whose process is gone. */

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { appendFileSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, inject, it } from "vitest";
 import { findFreePorts } from "../../scripts/stack/ports.ts";
@@ -59,6 +59,41 @@ describe("the stack", () => {
       expect(await kit.ask("select from public.klassen")).not.toHaveLength(0);
     },
   );
+
+  it("takes over the lock of a process that is gone, whoever has its pid now", async () => {
+    mkdirSync(join(kit.copy.directory, ".stack"), { recursive: true });
+    writeFileSync(join(kit.copy.directory, ".stack", "lock"), "1 0");
+    const stack = await kit.launch();
+    await stack.until(ready);
+  });
+
+  it("makes the database anew, saying so, when the runbook was uninstalled", async () => {
+    const first = await kit.launch();
+    await first.until(ready);
+    await kit.ask("select runbook.uninstall()");
+    first.child.kill("SIGINT");
+    await first.ended;
+    const second = await kit.launch();
+    await second.until(ready);
+    expect(second.output()).toContain("schema runbook was removed");
+    expect(await kit.ask("select from runbook.issue")).not.toHaveLength(0);
+  });
+
+  it("serves the functions again after a file was broken and mended", async () => {
+    const stack = await kit.launch();
+    await stack.until(ready);
+    const settings = join(kit.copy.directory, "deno.json");
+    const touched = join(kit.copy.directory, "supabase", "functions", "_shared", "version.ts");
+    const whole = readFileSync(settings, "utf8");
+    writeFileSync(settings, "{");
+    appendFileSync(touched, "\n");
+    await stack.until("functions could not be restarted");
+    writeFileSync(settings, whole);
+    appendFileSync(touched, "\n");
+    await stack.until("functions restarted");
+    const answer = await fetch(`http://127.0.0.1:${kit.port()}/functions/v1/health-check`);
+    expect(answer.status).toBe(401);
+  });
 
   it("ends when the npm that started it is killed with -9", async () => {
     const ports = await findFreePorts();

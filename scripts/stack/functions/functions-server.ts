@@ -48,7 +48,7 @@ export interface FunctionsOptions {
   report(line: string): void;
 }
 
-/** Starts Deno on the functions of the project. A changed file restarts it at the next request. */
+/** Starts Deno on the functions of the project. A changed file restarts it. */
 export async function startFunctions(options: FunctionsOptions): Promise<FunctionsServer> {
   const folder = join(options.root, "supabase", "functions");
   const declared = readConfig(join(options.root, "supabase", "config.toml"));
@@ -60,12 +60,15 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
   const restart = (why: string): void => {
     if (stopped) return;
     ports.clear();
-    restarting = restarting.then(async () => {
-      await host.stop();
-      if (stopped) return;
-      host = await startHost(options);
-      options.report(`functions restarted: ${why}`);
-    });
+    // A restart that failed, for a file that was broken, must not be the last one.
+    restarting = restarting
+      .catch(() => {})
+      .then(async () => {
+        await host.stop();
+        if (stopped) return;
+        host = await startHost(options);
+        options.report(`functions restarted: ${why}`);
+      });
     restarting.catch((error: unknown) =>
       options.report(`functions could not be restarted: ${messageOf(error)}`),
     );
