@@ -7,6 +7,8 @@ export default defineConfig({
     // All files share one stack and its one database: they take turns.
     fileParallelism: false,
     testTimeout: 30_000,
+    // On a busy machine a first request takes its time.
+    expect: { poll: { timeout: 10_000 } },
     hookTimeout: 60_000,
     reporters: process.env["CI"] === "true" ? ["dot"] : ["default"],
   },

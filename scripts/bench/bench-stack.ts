@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { findFreePorts, type StackPorts } from "../stack/ports.ts";
 import type { Progress } from "../stack/progress.ts";
-import type { StackSettings } from "../stack/settings.ts";
+import { readSettings } from "../stack/settings.ts";
 import { type Stack, type StackOptions, startStack } from "../stack/stack.ts";
 import { StackError } from "../stack/stack-error.ts";
 import { removeAbandoned } from "../stack/state-directory.ts";
@@ -29,12 +29,12 @@ export const emptyFunction = "bench-empty";
 /**
  * Starts the stack twice on free ports, in a directory of its own: once from nothing, once on what the first start made. The
  * second one stays.
- * @param settings of the database that is measured: `STACK_POSTGRES_BIN` is all that counts here.
+ * @param program whose id names the directory, and whose environment may choose Postgres.
  * @param onStack is told of each stack at once, so that the caller can stop it whatever happens.
  */
 export async function startBenchStack(
   root: string,
-  settings: StackSettings,
+  program: { pid: number; env: NodeJS.ProcessEnv },
   progress: Progress,
   onStack: (stack: Stack) => void,
 ): Promise<BenchStack> {
@@ -44,8 +44,8 @@ export async function startBenchStack(
   removeAbandoned(parent);
   const options = {
     root,
-    stateDirectory: join(parent, `temporary-${process.pid}-bench`),
-    settings,
+    stateDirectory: join(parent, `temporary-${program.pid}-bench`),
+    settings: { ...readSettings({}), postgresBin: readSettings(program.env).postgresBin },
     pgtap: false,
     extraFunctions: { [emptyFunction]: join(import.meta.dirname, "empty-function", "index.ts") },
     progress,

@@ -1,11 +1,10 @@
 // `npm run bench`: measures the endpoints beside their SQL and beside an empty function, on a stack of its own.
-// `npm run bench -- --write` also writes docs/benchmarks.md. A missed goal is a figure and not a failure: the exit code is
-// 0 unless something could not be measured.
+// `npm run bench -- --write` also writes docs/benchmarks.md; `--quick` leaves out what is measured among a million users.
+// A missed goal is a figure and not a failure: the exit code is 0 unless something could not be measured.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createProgress } from "../stack/progress.ts";
-import { readSettings } from "../stack/settings.ts";
 import type { Stack } from "../stack/stack.ts";
 import { describeError } from "../stack/stack-error.ts";
 import { startBenchStack } from "./bench-stack.ts";
@@ -29,19 +28,16 @@ async function end(code: number, sentence?: string): Promise<void> {
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void end(130));
 
 try {
-  const { values } = parseArgs({ options: { write: { type: "boolean", default: false } } });
+  const { values } = parseArgs({
+    options: { write: { type: "boolean", default: false }, quick: { type: "boolean", default: false } },
+  });
   console.log("Starting a stack for the benchmark, twice\n");
   const progress = createProgress((line) => console.log(line));
-  const bench = await startBenchStack(
-    root,
-    { ...readSettings({}), postgresBin: readSettings(process.env).postgresBin },
-    progress,
-    (started) => {
-      stack = started;
-    },
-  );
+  const bench = await startBenchStack(root, process, progress, (started) => {
+    stack = started;
+  });
   console.log("\nMeasuring");
-  const result = await runBenchmark({ ...bench, progress: tellProgress });
+  const result = await runBenchmark({ ...bench, quick: values.quick, progress: tellProgress });
   console.log(`\n${resultTables(result)}\n`);
   if (values.write) {
     writeFileSync(join(root, "docs", "benchmarks.md"), benchmarkPage(result));

@@ -1,5 +1,12 @@
 import type { Machine } from "./machine.ts";
-import { type BenchmarkResult, compareColdStart, compareEndpoint, goals } from "./result.ts";
+import {
+  type BenchmarkResult,
+  type CrowdResult,
+  compareColdStart,
+  compareEndpoint,
+  compareStep,
+  goals,
+} from "./result.ts";
 import { table } from "./table.ts";
 
 /** The figures as tables, for a terminal. */
@@ -9,6 +16,11 @@ export function resultTables(result: BenchmarkResult): string {
     warmTable(result),
     `Goal: HTTP p50 at most SQL p50 + empty function p50 + ${goals.overhead} ms`,
     goalTable(result),
+    ...(result.many === null
+      ? []
+      : [`diagnose-login among ${count(result.many.crowd.users)} users, ms`, manyTable(result.many)]),
+    "A change of one row in SQL, ms",
+    engineTable(result),
     `Cold start, ms. Goal: median at most ${goals.coldStart} ms above the empty function's`,
     coldTable(result),
     "Start of the stack",
@@ -29,6 +41,10 @@ export function benchmarkPage(result: BenchmarkResult): string {
     warmTable(result),
     `The goal for an endpoint is a median over HTTP of at most the SQL's and the empty function's together plus ${goals.overhead} ms. It says what verifying the caller, validating the body and building the answer may cost.`,
     goalTable(result),
+    ...(result.many === null ? [] : manyChapter(result.many)),
+    "## A change of one row",
+    `Each statement ${result.engine[0]?.times.count ?? 0} times, in turns, in ms, in a transaction that has passed the door: \`runbook.remediate('unblock-login', …)\` as a dry run and applied, the undo of such a run where this version has one, and beside them a function as a team would write it without the runbook, which checks the role, deletes the row and asks the diagnosis whether the trouble is gone, without plan, images and record. The goal for applying is a median of at most ${goals.apply} ms and at most ${goals.timesByHand} times that of the function written by hand.`,
+    engineTable(result),
     "## Cold start",
     `The first request after the function's worker was ended, ${result.emptyColdStart.count} times each, in turns, in ms: a new isolate, its modules, a new database login. Deno itself stays up, as the platform's runtime does. The goal is a median of at most ${goals.coldStart} ms above the empty function's.`,
     coldTable(result),
@@ -56,6 +72,40 @@ function goalTable({ endpoints, empty }: BenchmarkResult): string {
     endpoints.map((endpoint) => {
       const { limit, met } = compareEndpoint(endpoint, empty);
       return [endpoint.name, ms(endpoint.http.p50), ms(limit), verdict(met)];
+    }),
+  );
+}
+
+function manyChapter(many: CrowdResult): string[] {
+  return [
+    `## Among ${count(many.crowd.users)} users`,
+    `The same stack after ${count(many.crowd.users)} users with their identities, ${count(many.crowd.users / 5)} sessions and ${count(many.crowd.auditLogEntries)} entries of the audit log were added (in ${seconds(many.fillMs)} s), ${many.diagnoses[0]?.sql.count ?? 0} times each, another person each time, in ms. A mistyped address has no account, so similar ones are looked for and one is found. The goal is a median of at most ${goals.diagnosisAmongMany} ms in SQL.`,
+    manyTable(many),
+  ];
+}
+
+function manyTable({ diagnoses }: CrowdResult): string {
+  return table(
+    ["call", "HTTP p50", "HTTP p99", "SQL p50", "SQL p99", "at most", "goal"],
+    diagnoses.map(({ name, http, sql }) => [
+      name,
+      ms(http.p50),
+      ms(http.p99),
+      ms(sql.p50),
+      ms(sql.p99),
+      ms(goals.diagnosisAmongMany),
+      verdict(sql.p50 <= goals.diagnosisAmongMany),
+    ]),
+  );
+}
+
+function engineTable({ engine }: BenchmarkResult): string {
+  return table(
+    ["statement", "p50", "p99", "at most", "goal"],
+    engine.map((step) => {
+      const comparison = compareStep(step, engine);
+      const goal = comparison === undefined ? ["", ""] : [ms(comparison.limit), verdict(comparison.met)];
+      return [step.name, ms(step.times.p50), ms(step.times.p99), ...goal];
     }),
   );
 }
@@ -113,6 +163,11 @@ function busyWarning({ load, cores }: Machine): string {
 
 function verdict(met: boolean): string {
   return met ? "met" : "missed";
+}
+
+/** A large number as people read it. */
+function count(value: number): string {
+  return value.toLocaleString("en-US");
 }
 
 function ms(value: number): string {

@@ -1,5 +1,7 @@
 import type { StartTimes } from "./bench-stack.ts";
+import { engineSteps } from "./engine-calls.ts";
 import type { Machine } from "./machine.ts";
+import type { Crowd } from "./million-users.ts";
 import type { Summary } from "./statistics.ts";
 
 /** The goals of the project, in ms. */
@@ -10,6 +12,12 @@ export const goals = {
   coldStart: 250,
   /** From installed packages to the printed report. */
   start: 15_000,
+  /** A diagnosis in SQL, in a project of a million users. */
+  diagnosisAmongMany: 10,
+  /** Applying a change of one row in SQL. */
+  apply: 6,
+  /** How many times as long as the function written by hand applying may take. */
+  timesByHand: 3,
 } as const;
 
 /** One call of an endpoint, over HTTP and as SQL alone; ms. */
@@ -25,11 +33,27 @@ export interface ColdStartResult {
   times: Summary;
 }
 
+/** Diagnoses in a project with many users; ms. */
+export interface CrowdResult {
+  crowd: Crowd;
+  fillMs: number;
+  diagnoses: EndpointResult[];
+}
+
+/** One statement of the engine, or of what stands in its place; ms. */
+export interface StepResult {
+  name: string;
+  times: Summary;
+}
+
 /** Everything that one run measured; ms. */
 export interface BenchmarkResult {
   machine: Machine;
   empty: Summary;
   endpoints: EndpointResult[];
+  engine: StepResult[];
+  /** Null when it was left out. */
+  many: CrowdResult | null;
   emptyColdStart: Summary;
   coldStarts: ColdStartResult[];
   starts: StartTimes;
@@ -51,4 +75,12 @@ export function compareEndpoint(endpoint: EndpointResult, empty: Summary): Compa
 export function compareColdStart(coldStart: ColdStartResult, empty: Summary): Comparison & { more: number } {
   const more = coldStart.times.p50 - empty.p50;
   return { more, limit: goals.coldStart, met: more <= goals.coldStart };
+}
+
+/** The limit of a step's median, where there is one, and whether it is met. */
+export function compareStep(step: StepResult, steps: readonly StepResult[]): Comparison | undefined {
+  const byHand = steps.find(({ name }) => name === engineSteps.byHand);
+  if (step.name !== engineSteps.apply || byHand === undefined) return undefined;
+  const limit = Math.min(goals.apply, goals.timesByHand * byHand.times.p50);
+  return { limit, met: step.times.p50 <= limit };
 }

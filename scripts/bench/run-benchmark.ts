@@ -2,20 +2,24 @@ import { decodeJwt } from "jose";
 import type { Stack } from "../stack/stack.ts";
 import { emptyFunction, type StartTimes } from "./bench-stack.ts";
 import { coldStart } from "./cold-starts.ts";
+import { openEngineCalls } from "./engine-calls.ts";
 import { createHttpCalls, type HttpCalls } from "./http-calls.ts";
 import { createHttpClient } from "./http-client.ts";
 import { readMachine } from "./machine.ts";
 import { type MeasureOptions, measure, type Subject } from "./measure.ts";
-import type { BenchmarkResult } from "./result.ts";
-import { openBlocks, openSqlCalls } from "./sql-calls.ts";
+import { crowd, fillAuth } from "./million-users.ts";
+import type { BenchmarkResult, CrowdResult, EndpointResult, StepResult } from "./result.ts";
+import { openBlocks, openSqlCalls, type SqlCalls } from "./sql-calls.ts";
 import { type Summary, summarize } from "./statistics.ts";
-import { subjectOf, type Workload, workloads } from "./workloads.ts";
+import { crowdWorkloads, subjectOf, type Workload, workloads } from "./workloads.ts";
 
 /** What a run measures on. */
 export interface BenchmarkOptions {
   stack: Stack;
   operatorToken: string;
   starts: StartTimes;
+  /** Leaves out what is measured among many users, whose making takes a minute or two. */
+  quick: boolean;
   /** Told about every half a second how far the run is. */
   progress(line: string): void;
 }
@@ -23,12 +27,13 @@ export interface BenchmarkOptions {
 const warm = { warmUp: 30, rounds: 300 };
 const cold = { warmUp: 2, rounds: 15 };
 
-/** Measures everything on a running stack, in about a minute. Throws when a request fails. */
+/** Measures everything on a running stack, in about three minutes. Throws when a request fails. */
 export async function runBenchmark(options: BenchmarkOptions): Promise<BenchmarkResult> {
   const { stack, operatorToken, starts, progress } = options;
   const client = createHttpClient(stack.url);
   const http = createHttpCalls(client, operatorToken);
-  const sql = openSqlCalls(stack.databaseUrl, { ...decodeJwt(operatorToken) });
+  const claims = { ...decodeJwt(operatorToken) };
+  const sql = openSqlCalls(stack.databaseUrl, claims);
   const blocks = openBlocks(stack.databaseUrl);
   const empty: Subject = { name: "empty", call: async () => void (await http.empty()) };
   try {
@@ -37,15 +42,18 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
       [empty, ...calls.flatMap((workload) => bothWays(workload, http, sql))],
       withProgress(warm, "warm calls", progress),
     );
+    const engine = await openEngineCalls(stack.databaseUrl, claims, blocks);
+    const engineTimes = await measure(
+      engine.subjects,
+      withProgress(warm, "a change of one row", progress),
+    ).finally(() => engine.close());
     const coldTimes = await measure(coldSubjects(stack, http), withProgress(cold, "cold starts", progress));
     return {
       machine: await readMachine(blocks.sql),
       empty: summaryOf(warmTimes, empty.name),
-      endpoints: calls.map(({ name }) => ({
-        name,
-        http: summaryOf(warmTimes, httpName(name)),
-        sql: summaryOf(warmTimes, sqlName(name)),
-      })),
+      endpoints: calls.map((workload) => resultOf(warmTimes, workload)),
+      engine: engine.subjects.map(({ name }): StepResult => ({ name, times: summaryOf(engineTimes, name) })),
+      many: options.quick ? null : await measureAmongMany(options, http, sql),
       emptyColdStart: summaryOf(coldTimes, emptyFunction),
       coldStarts: [...coldTimes.keys()]
         .filter((name) => name !== emptyFunction)
@@ -58,7 +66,26 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
   }
 }
 
-function bothWays(workload: Workload, http: HttpCalls, sql: ReturnType<typeof openSqlCalls>): Subject[] {
+/** Last, since the stack is another one afterwards. */
+async function measureAmongMany(
+  { stack, progress }: BenchmarkOptions,
+  http: HttpCalls,
+  sql: SqlCalls,
+): Promise<CrowdResult> {
+  const fillMs = await fillAuth(stack, crowd, progress);
+  const calls = crowdWorkloads();
+  const times = await measure(
+    calls.flatMap((workload) => bothWays(workload, http, sql)),
+    withProgress(warm, "among many users", progress),
+  );
+  return { crowd, fillMs, diagnoses: calls.map((workload) => resultOf(times, workload)) };
+}
+
+function resultOf(times: Map<string, number[]>, { name }: Workload): EndpointResult {
+  return { name, http: summaryOf(times, httpName(name)), sql: summaryOf(times, sqlName(name)) };
+}
+
+function bothWays(workload: Workload, http: HttpCalls, sql: SqlCalls): Subject[] {
   return [
     subjectOf(workload, httpName(workload.name), http),
     subjectOf(workload, sqlName(workload.name), sql),

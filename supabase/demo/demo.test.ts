@@ -27,7 +27,7 @@ describe("each trouble of the handbook", () => {
         join public.profiles as profile on profile.id = usr.id
         left join public.auth_rate_limits as lim on lim.identifier = usr.email
         left join auth.mfa_factors as factor on factor.user_id = usr.id and factor.status = 'verified'
-        where usr.id::text < '10000000-0000-4000-8000-000000002000'`;
+        where usr.id::text between '10000000-0000-4000-8000-000000000000' and '10000000-0000-4000-8000-000000002000'`;
       const inTrouble = found.filter(({ trouble }) => trouble !== null);
       expect(Object.fromEntries(inTrouble.map(({ email, trouble }) => [email, trouble]))).toEqual({
         "blocked@demo.example": "rate limited",
@@ -131,7 +131,7 @@ describe("the demo's people", () => {
       const odd = await tx`
         select usr.id from auth.users as usr
         left join auth.identities as identity on identity.user_id = usr.id
-        where usr.id::text < '10000000-0000-4000-8000-000000002000'
+        where usr.id::text between '10000000-0000-4000-8000-000000000000' and '10000000-0000-4000-8000-000000002000'
           and (
             usr.instance_id <> '00000000-0000-0000-0000-000000000000'
             or usr.aud <> 'authenticated' or usr.role <> 'authenticated'

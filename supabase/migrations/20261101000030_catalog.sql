@@ -87,7 +87,7 @@ create table runbook.remediation (
   subject_keys text[] not null,
   function text not null,
   risk text not null,
-  issue text not null,
+  issue text,
   cures text[] not null,
   pack text,
   constraint remediation_pkey primary key (name),
@@ -104,7 +104,8 @@ comment on column runbook.remediation.parameters is 'JSON Schema of what the rem
 comment on column runbook.remediation.function is
 'Qualified name of a stable function (params jsonb) returning setof runbook.declared_step.';
 comment on column runbook.remediation.risk is 'low needs an operator, high an admin.';
-comment on column runbook.remediation.issue is 'The issue whose diagnosis verifies the change.';
+comment on column runbook.remediation.issue is
+'The issue whose diagnosis verifies the change; null where none does.';
 comment on column runbook.remediation.cures is 'Finding codes that must be gone afterwards.';
 
 revoke all on table runbook.remediation from public;

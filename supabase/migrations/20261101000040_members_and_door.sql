@@ -18,7 +18,7 @@ never wait for the runbook, and a member without an account cannot enter.';
 
 revoke all on table runbook.member from public;
 
--- An address as Auth keeps it: lower case. Blanks around it come from a phone's keyboard.
+-- An address as Auth keeps it: lower case. White space around it comes from a phone's keyboard.
 create function runbook.normal_email(email text)
 returns text
 language sql
@@ -27,7 +27,7 @@ parallel safe
 security invoker
 set search_path = ''
 as $$
-  select lower(btrim(normal_email.email));
+  select lower(btrim(normal_email.email, E' \t\n\r\f\x0b'));
 $$;
 
 comment on function runbook.normal_email(text) is
@@ -124,13 +124,22 @@ declare
 begin
   perform runbook.require_role('admin');
 
+  -- By the id as well: a member whose account is gone has no address any more.
   delete from runbook.member as mem
-  where mem.user_id = runbook.user_id_of(remove_member.email)
+  where mem.user_id::text = lower(btrim(remove_member.email))
+    or mem.user_id in (
+      select usr.id
+      from auth.users as usr
+      where usr.instance_id = '00000000-0000-0000-0000-000000000000'
+        and lower(usr.email::text) = runbook.normal_email(remove_member.email)
+    )
   returning mem.user_id into v_user_id;
 
   if not found then
-    raise exception 'This person is not a member.'
-      using errcode = 'P0002', hint = 'There is nothing to remove.';
+    raise exception 'No member has this address.'
+      using
+        errcode = 'P0002',
+        hint = 'One whose account is gone is removed by id: select user_id from runbook.member.';
   end if;
 
   return v_user_id;
@@ -138,7 +147,7 @@ end;
 $$;
 
 comment on function runbook.remove_member(text) is
-'Removes a member, whose next request is refused. Returns the id of the account.';
+'Removes a member, by address or by id, whose next request is refused. Returns the id.';
 revoke all on function runbook.remove_member(text) from public;
 grant execute on function runbook.remove_member(text) to runbook_admin;
 

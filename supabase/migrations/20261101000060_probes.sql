@@ -99,7 +99,7 @@ begin
         from runbook.probe as prb
         where prb.name = stale_reason.name
       ),
-      'Nobody has looked yet.'
+      'Nobody has looked yet: an edge function does, rung by the tick or by a request over HTTP.'
     )
   );
 end;
@@ -109,23 +109,55 @@ comment on function runbook.stale_reason(text, interval) is
 'A sentence that says how old the latest sight of a fact is.';
 revoke all on function runbook.stale_reason(text, interval) from public;
 
--- The probes that an entry needs and that are older than a minute: what an edge function fetches
--- before it asks for the diagnosis.
-create function runbook.stale_probes(entry text)
-returns text[]
-language sql
+-- What the probe of Auth's health says, for a diagnosis and for a check: a finding when Auth is
+-- down, a skipped row when the answer tells nothing about Auth, null when all is well.
+create function runbook.auth_health_finding(probe runbook.probe)
+returns runbook.finding
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(array_agg(needed.name order by needed.name), '{}')
-  from runbook.issue as iss
-  cross join unnest(iss.probes) as needed (name)
-  where iss.name = stale_probes.entry
-    and (runbook.fresh_probe(needed.name)).name is null;
+declare
+  v_status constant integer := (auth_health_finding.probe.evidence ->> 'status')::integer;
+begin
+  if auth_health_finding.probe.ok then
+    return null;
+  end if;
+
+  if v_status between 400 and 499 then
+    return runbook.skipped(
+      'auth_reachable',
+      format(
+        'Auth answered %s instead of telling its health. %s',
+        v_status,
+        case
+          when v_status in (401, 403)
+            then 'The publishable key of the edge functions is wrong or missing.'
+          else 'Look at SUPABASE_URL of the edge functions.'
+        end
+      )
+    );
+  end if;
+
+  return row(
+    'auth_unreachable',
+    'critical',
+    'auth',
+    format(
+      'Auth %s at %s; nobody can sign in. The platform''s status page may know.',
+      case when v_status is null then 'did not answer' else format('answered %s', v_status) end,
+      runbook.utc_text(auth_health_finding.probe.seen_at)
+    ),
+    auth_health_finding.probe.evidence
+      || jsonb_build_object('seen_at', auth_health_finding.probe.seen_at),
+    'probe of Auth''s health by an edge function',
+    null,
+    null
+  )::runbook.finding;
+end;
 $$;
 
-comment on function runbook.stale_probes(text) is
-'Names of the probes to be refreshed before an issue is diagnosed.';
-revoke all on function runbook.stale_probes(text) from public;
-grant execute on function runbook.stale_probes(text) to runbook_viewer;
+comment on function runbook.auth_health_finding(runbook.probe) is
+'The finding that a probe of Auth''s health amounts to: auth_unreachable, a skipped row, or null.';
+revoke all on function runbook.auth_health_finding(runbook.probe) from public;

@@ -1,14 +1,14 @@
 -- The engine of the remediations: plans, applies, verifies.
 --
--- A remediation's function declares, only the engine acts. The function is stable and so cannot
--- write; the engine has its declarations carried out inside a subtransaction, asks the diagnosis
--- whether the trouble is gone, and then either keeps everything with its record or rolls everything
--- back. A dry run is the same run, rolled back.
+-- A remediation's function is stable and declares; the engine acts in a subtransaction, asks the
+-- diagnosis whether the trouble is gone, and keeps all of it with its record, or nothing. A dry
+-- run is the same run, rolled back. What a rollback does not undo (an effect, a statement, a
+-- batch, a call) is only planned there, and begins once the run is on record.
 
 -- What identifies a plan: when any of it differs, the world moved. What a change generates (the
--- image after it) is no part.
+-- image after it, the key of a new row) is no part.
 -- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
-create function runbook.plan_hash_of(name text, params jsonb, steps jsonb)
+create function runbook.plan_hash_of(name text, params jsonb, steps jsonb, undo_of bigint)
 returns text
 language plpgsql
 immutable
@@ -23,6 +23,7 @@ begin
         convert_to(
           jsonb_build_object(
             'remediation', plan_hash_of.name,
+            'undo_of', plan_hash_of.undo_of,
             'params', plan_hash_of.params,
             'steps', coalesce(
               jsonb_agg(
@@ -30,8 +31,12 @@ begin
                   'kind', stp.content -> 'kind',
                   'operation', stp.content -> 'operation',
                   'relation', stp.content -> 'relation',
-                  'key', stp.content -> 'key',
-                  'before', stp.content -> 'before'
+                  'key', case
+                    when stp.content ->> 'operation' <> 'insert' then stp.content -> 'key'
+                  end,
+                  'before', stp.content -> 'before',
+                  'content', stp.content -> 'content',
+                  'statement', stp.content -> 'statement'
                 )
                 order by stp.position
               ),
@@ -48,12 +53,18 @@ begin
 end;
 $$;
 
-comment on function runbook.plan_hash_of(text, jsonb, jsonb) is
-'A fingerprint of a plan: name, parameters and each step''s target and row before.';
-revoke all on function runbook.plan_hash_of(text, jsonb, jsonb) from public;
+comment on function runbook.plan_hash_of(text, jsonb, jsonb, bigint) is
+'A fingerprint of a plan: name, parameters and each step''s target, row before, changed columns,
+statement or call.';
+revoke all on function runbook.plan_hash_of(text, jsonb, jsonb, bigint) from public;
 
--- Asks the diagnosis whether the codes that a remediation cures are gone for its subject.
-create function runbook.verification_of(remediation runbook.remediation, params jsonb)
+-- Asks the diagnosis whether the codes that a remediation cures are gone for its subject. An undo
+-- cures nothing: what it brings back is among the other findings.
+create function runbook.verification_of(
+  remediation runbook.remediation,
+  params jsonb,
+  undoing boolean
+)
 returns jsonb
 language plpgsql
 stable
@@ -61,12 +72,21 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_diagnosis jsonb := runbook.diagnose(verification_of.remediation.issue, verification_of.params);
-  v_cures text[] := verification_of.remediation.cures;
+  v_diagnosis jsonb := '{}';
+  v_cures constant text[] := case
+    when verification_of.undoing then '{}'
+    else verification_of.remediation.cures
+  end;
   v_still jsonb;
   v_other jsonb;
   v_unseen jsonb;
 begin
+  if verification_of.remediation.issue is not null then
+    v_diagnosis := runbook.diagnose(
+      verification_of.remediation.issue, verification_of.params
+    );
+  end if;
+
   select
     coalesce(jsonb_agg(fnd.content) filter (where fnd.content ->> 'code' = any (v_cures)), '[]'),
     coalesce(
@@ -83,6 +103,7 @@ begin
 
   return jsonb_build_object(
     'status', case
+      when verification_of.remediation.issue is null then 'not_applicable'
       when v_still <> '[]' then 'not_cured'
       when v_unseen <> '[]' then 'unknown'
       else 'verified'
@@ -95,18 +116,13 @@ begin
 end;
 $$;
 
-comment on function runbook.verification_of(runbook.remediation, jsonb) is
-'Whether the trouble is gone: {status: verified, not_cured or unknown, cures, still_there,
-other_findings, skipped}.';
-revoke all on function runbook.verification_of(runbook.remediation, jsonb) from public;
+comment on function runbook.verification_of(runbook.remediation, jsonb, boolean) is
+'Whether the trouble is gone: {status: verified, not_cured, unknown or not_applicable, cures,
+still_there, other_findings, skipped}.';
+revoke all on function runbook.verification_of(runbook.remediation, jsonb, boolean) from public;
 
--- What is wrong with a request beside the remediation's own parameters.
-create function runbook.request_problems(
-  dry_run boolean,
-  reason text,
-  idempotency_key text,
-  plan_hash text
-)
+-- The verification of a run that has not ended.
+create function runbook.verification_to_come(remediation runbook.remediation)
 returns jsonb
 language sql
 immutable
@@ -114,7 +130,37 @@ parallel safe
 security invoker
 set search_path = ''
 as $$
-  select runbook.problems(
+  select jsonb_build_object(
+    'status', 'pending',
+    'cures', to_jsonb(verification_to_come.remediation.cures),
+    'still_there', '[]'::jsonb,
+    'other_findings', '[]'::jsonb,
+    'skipped', '[]'::jsonb
+  );
+$$;
+
+comment on function runbook.verification_to_come(runbook.remediation) is
+'What the answer says of the verification before all steps are done.';
+revoke all on function runbook.verification_to_come(runbook.remediation) from public;
+
+-- What is wrong with a request beside the remediation's own parameters. Applying needs a reason;
+-- at high risk also the hash of a plan that was seen, and a name for the change.
+create function runbook.request_problems(
+  risk text,
+  dry_run boolean,
+  reason text,
+  idempotency_key text,
+  plan_hash text
+)
+returns jsonb
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+begin
+  return runbook.problems(
     '{
       "properties": {
         "reason": {"type": "string", "minLength": 1, "maxLength": 1000},
@@ -123,6 +169,8 @@ as $$
       }
     }'::jsonb || case
       when coalesce(request_problems.dry_run, false) then '{}'::jsonb
+      when request_problems.risk = 'high'
+        then '{"required": ["reason", "idempotency_key", "plan_hash"]}'::jsonb
       else '{"required": ["reason"]}'::jsonb
     end,
     jsonb_strip_nulls(
@@ -133,25 +181,97 @@ as $$
       )
     )
   );
+end;
 $$;
 
-comment on function runbook.request_problems(boolean, text, text, text) is
-'Problems of a request to remediate, as an array of {path, message}: applying needs a reason.';
-revoke all on function runbook.request_problems(boolean, text, text, text) from public;
+comment on function runbook.request_problems(text, boolean, text, text, text) is
+'Problems of a request to remediate, as an array of {path, message}: applying needs a reason, and
+at high risk an idempotency_key and a plan_hash.';
+revoke all on function runbook.request_problems(text, boolean, text, text, text) from public;
+
+-- Parameters with ages resolved to instants: a property of `"format": "age"` takes `30 days` and
+-- becomes the time that was 30 days ago; a time stays as it is, so a plan's parameters can be sent
+-- back.
+create function runbook.resolved_params(schema jsonb, params jsonb)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_params jsonb := resolved_params.params;
+  v_property text;
+  v_value text;
+begin
+  for v_property in
+    select prop.key
+    from jsonb_each(coalesce(resolved_params.schema -> 'properties', '{}')) as prop (key, value)
+    where prop.value ->> 'format' = 'age'
+      and jsonb_typeof(v_params -> prop.key) = 'string'
+  loop
+    v_value := v_params ->> v_property;
+
+    begin
+      v_params := v_params || jsonb_build_object(
+        v_property,
+        case
+          when v_value ~ '^\d{4}-' then v_value::timestamptz
+          else (select runbook.now()) - v_value::interval
+        end
+      );
+    exception
+      when data_exception then
+        perform runbook.refuse_problems(
+          jsonb_build_array(
+            jsonb_build_object(
+              'path', v_property, 'message', 'must be an age such as 30 days, or a time'
+            )
+          )
+        );
+    end;
+  end loop;
+
+  return v_params;
+end;
+$$;
+
+comment on function runbook.resolved_params(jsonb, jsonb) is
+'Parameters in which relative ages have become instants. Raises RB400.';
+revoke all on function runbook.resolved_params(jsonb, jsonb) from public;
 
 -- One at a time: waits for whoever holds this name, until the end of the transaction.
 create function runbook.lock_for_transaction(name text)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select pg_advisory_xact_lock(hashtextextended('runbook ' || lock_for_transaction.name, 0));
+declare
+  v_key constant bigint := hashtextextended('runbook ' || lock_for_transaction.name, 0);
+begin
+  begin
+    perform pg_advisory_xact_lock(v_key);
+  exception
+    when lock_not_available then
+      perform runbook.raise_blocked(
+        'The ' || lock_for_transaction.name,
+        (
+          select array_agg(lck.pid)
+          from pg_catalog.pg_locks as lck
+          where lck.locktype = 'advisory'
+            and lck.granted
+            and lck.objsubid = 1
+            and (lck.classid::bigint << 32) | lck.objid::bigint = v_key
+        )
+      );
+  end;
+end;
 $$;
 
 comment on function runbook.lock_for_transaction(text) is
-'Takes the lock of a name for the rest of the transaction.';
+'Takes the lock of a name for the rest of the transaction. Raises 55P03 with its holder.';
 revoke all on function runbook.lock_for_transaction(text) from public;
 
 -- A remediation that the caller may run: low risk needs an operator, high risk an admin.
@@ -187,12 +307,235 @@ comment on function runbook.remediation_for_caller(text) is
 revoke all on function runbook.remediation_for_caller(text) from public;
 grant execute on function runbook.remediation_for_caller(text) to runbook_viewer;
 
--- Applies or plans a remediation. It raises before a run is opened; afterwards it returns the run
--- with its state and error, so that nothing vanishes. What only says "not now" (a lock, a
--- read-only database, a cancelled statement) is raised as well: nothing was done.
+-- What a remediation's function declares for parameters. A volatile function is refused: it could
+-- write past the engine.
+create function runbook.declared_by(function_name text, params jsonb)
+returns runbook.declared_step[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_function constant regprocedure := (declared_by.function_name || '(jsonb)')::regprocedure;
+  v_declared runbook.declared_step[];
+begin
+  if exists (
+    select
+    from pg_catalog.pg_proc as fun
+    where fun.oid = v_function
+      and fun.provolatile = 'v'
+  ) then
+    raise exception 'The function % may write: it is volatile.', v_function
+      using errcode = '55000', hint = 'A remediation declares. Make its function stable.';
+  end if;
+
+  execute format('select array_agg(declared) from %s($1) as declared', v_function::oid::regproc)
+  into v_declared
+  using declared_by.params;
+
+  return coalesce(v_declared, '{}');
+end;
+$$;
+
+comment on function runbook.declared_by(text, jsonb) is
+'The steps that a remediation''s function declares.';
+revoke all on function runbook.declared_by(text, jsonb) from public;
+
+-- A declared step of a kind that a rollback does not undo, as it is planned and recorded; null
+-- when there is nothing to do.
+create function runbook.planned_step(declared runbook.declared_step, undoing boolean)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_planned jsonb;
+begin
+  case planned_step.declared.kind
+    when 'call' then
+      v_planned := runbook.planned_call(planned_step.declared.call);
+    when 'effect' then
+      v_planned := runbook.planned_effect(
+        planned_step.declared.operation, planned_step.declared.effect
+      );
+    when 'statement' then
+      v_planned := runbook.planned_statement(
+        planned_step.declared.operation, planned_step.declared.statement, planned_step.undoing
+      );
+    when 'batch' then
+      v_planned := runbook.planned_batch(
+        planned_step.declared.operation, planned_step.declared.batch, planned_step.undoing
+      );
+    else
+      raise exception 'There is no step of kind %.',
+        coalesce(quote_literal(planned_step.declared.kind), 'null')
+        using errcode = '22023', hint = 'The kinds are row, effect, statement, batch and call.';
+  end case;
+
+  return jsonb_build_object(
+    'kind', planned_step.declared.kind,
+    'operation', planned_step.declared.operation,
+    'summary', planned_step.declared.summary,
+    'side_effects', '[]'::jsonb
+  ) || v_planned;
+end;
+$$;
+
+comment on function runbook.planned_step(runbook.declared_step, boolean) is
+'A declared effect, statement, batch or call as a step: {…, content, statement, undo}, or null.';
+revoke all on function runbook.planned_step(runbook.declared_step, boolean) from public;
+
+-- Carries out what a rollback undoes and plans the rest: the rows first, then the others in order.
+create function runbook.perform_steps(
+  declared runbook.declared_step[],
+  undoing boolean,
+  deadline timestamptz
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_declared runbook.declared_step;
+  v_rows runbook.declared_step[] := array[]::runbook.declared_step[];
+  v_planned jsonb;
+  v_later jsonb[] := '{}';
+  v_steps jsonb[];
+begin
+  foreach v_declared in array perform_steps.declared loop
+    if v_declared.kind = 'row' then
+      v_rows := v_rows || v_declared;
+    else
+      v_planned := runbook.planned_step(v_declared, perform_steps.undoing);
+
+      if v_planned is not null then
+        v_later := v_later || v_planned;
+      end if;
+    end if;
+  end loop;
+
+  v_steps := runbook.perform_rows(v_rows, perform_steps.undoing, perform_steps.deadline);
+
+  foreach v_planned in array v_later loop
+    v_steps := v_steps
+      || (v_planned || jsonb_build_object('position', cardinality(v_steps) + 1));
+  end loop;
+
+  return to_jsonb(v_steps);
+end;
+$$;
+
+comment on function runbook.perform_steps(runbook.declared_step[], boolean, timestamptz) is
+'Carries out declared rows, plans the rest, and returns all of it as steps.';
+revoke all on function runbook.perform_steps(runbook.declared_step[], boolean, timestamptz)
+from public;
+
+-- Ends a run whose steps are all over, with its verification; the run that it takes back becomes
+-- undone. A run with open steps is left alone.
+create function runbook.close_run(run_id bigint)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_run runbook.run;
+  v_remediation runbook.remediation;
+  v_trouble record;
+begin
+  select run.*
+  into v_run
+  from runbook.run as run
+  where run.id = close_run.run_id
+    and run.state = 'applying'
+  for update;
+
+  if not found or exists (
+    select
+    from runbook.step as stp
+    where stp.run_id = v_run.id
+      and stp.state in ('pending', 'running')
+  ) then
+    return;
+  end if;
+
+  select rem.*
+  into v_remediation
+  from runbook.remediation as rem
+  where rem.name = v_run.remediation;
+
+  select stp.state, stp.position, stp.progress
+  into v_trouble
+  from runbook.step as stp
+  where stp.run_id = v_run.id
+    and stp.state in ('failed', 'abandoned')
+  order by stp.position
+  limit 1;
+
+  if v_trouble.state is null then
+    v_run.state := 'succeeded';
+
+    -- What was done is done: a diagnosis that fails must not take the record of it back.
+    begin
+      v_run.verification := runbook.verification_of(
+        v_remediation, v_run.params, v_run.undo_of is not null
+      );
+    exception
+      when query_canceled or assert_failure or others then
+        v_run.verification := runbook.verification_to_come(v_remediation) || jsonb_build_object(
+          'status', 'unknown',
+          'skipped', jsonb_build_array(
+            jsonb_build_object(
+              'check', v_remediation.issue,
+              'reason', format('The diagnosis failed with SQLSTATE %s: %s', sqlstate, sqlerrm)
+            )
+          )
+        );
+    end;
+
+    if v_run.verification ->> 'status' = 'not_cured' then
+      v_run.state := 'failed';
+      v_run.error := jsonb_build_object(
+        'sqlstate', 'RBNOC',
+        'message', 'All steps are done, and the trouble is still there.'
+      );
+    end if;
+  else
+    v_run.state := v_trouble.state;
+    v_run.error := jsonb_build_object('position', v_trouble.position)
+      || coalesce(v_trouble.progress -> 'error', '{}');
+  end if;
+
+  update runbook.run as run
+  set
+    state = v_run.state,
+    verification = v_run.verification,
+    error = v_run.error,
+    ended_at = greatest(clock_timestamp(), run.started_at)
+  where run.id = v_run.id;
+
+  if v_run.state = 'succeeded' and v_run.undo_of is not null then
+    perform runbook.mark_undone(v_run.undo_of);
+  end if;
+end;
+$$;
+
+comment on function runbook.close_run(bigint) is
+'Ends a run all of whose steps are over: succeeded, failed or abandoned.';
+revoke all on function runbook.close_run(bigint) from public;
+
+-- Applies or plans a remediation, or an undo. It raises before a run is opened; afterwards it
+-- returns the run with its state and error, so that nothing vanishes. What only says "not now" (a
+-- lock, a read-only database, a cancelled statement) is raised as well: nothing was done.
 --
 -- Definer: lends an operator the right to change what the remediation declares, and to record it.
--- Cost: locks the remediation for this subject, then the rows that it changes, each for 2 s at
+-- Cost: locks the remediation for this subject, then the rows that it changes, for 2 s in all at
 -- most.
 create function runbook.run_remediation(
   name text,
@@ -200,7 +543,8 @@ create function runbook.run_remediation(
   dry_run boolean,
   reason text,
   idempotency_key text,
-  plan_hash text
+  plan_hash text,
+  undo_of bigint default null
 )
 returns jsonb
 language plpgsql
@@ -215,13 +559,25 @@ set bytea_output = 'hex'
 set extra_float_digits = 1
 as $$
 declare
+  v_deadline constant timestamptz := clock_timestamp() + interval '2 seconds';
+  v_dry_run constant boolean := coalesce(run_remediation.dry_run, false);
   v_remediation runbook.remediation;
   v_run runbook.run;
+  v_undone runbook.run;
   v_known runbook.run;
   v_declared runbook.declared_step[];
   v_steps jsonb := '[]'::jsonb;
+  v_is_declared boolean := false;
+  v_has_more boolean := false;
+  v_detail text;
 begin
-  v_remediation := runbook.remediation_for_caller(run_remediation.name);
+  if run_remediation.undo_of is not null then
+    v_undone := runbook.run_to_undo(run_remediation.undo_of);
+  end if;
+
+  v_remediation := runbook.remediation_for_caller(
+    coalesce(v_undone.remediation, run_remediation.name)
+  );
 
   select cal.actor, cal.role, cal.request_id
   into v_run.actor, v_run.role, v_run.request_id
@@ -229,56 +585,86 @@ begin
 
   v_run.started_at := clock_timestamp();
   v_run.remediation := v_remediation.name;
-  v_run.params := run_remediation.params;
-  v_run.subject := runbook.subject_of(v_remediation.subject_keys, run_remediation.params);
+  v_run.undo_of := v_undone.id;
+  v_run.asked := coalesce(v_undone.asked, run_remediation.params);
   v_run.reason := btrim(run_remediation.reason);
   v_run.idempotency_key := run_remediation.idempotency_key;
 
   perform runbook.refuse_problems(
-    runbook.problems(v_remediation.parameters, v_run.params)
+    case
+      when v_undone.id is null then runbook.problems(v_remediation.parameters, v_run.asked)
+      else '[]'
+    end
     || runbook.request_problems(
-      run_remediation.dry_run,
+      v_remediation.risk,
+      v_dry_run,
       v_run.reason,
       v_run.idempotency_key,
       run_remediation.plan_hash
     )
   );
 
-  if v_run.idempotency_key is not null and not run_remediation.dry_run then
-    perform runbook.lock_for_transaction(
-      format('key %s of %s', v_run.idempotency_key, v_run.actor)
-    );
+  v_run.params := coalesce(
+    v_undone.params, runbook.resolved_params(v_remediation.parameters, v_run.asked)
+  );
+  v_run.subject := coalesce(
+    v_undone.subject, runbook.subject_of(v_remediation.subject_keys, v_run.params)
+  );
 
-    select run.*
-    into v_known
-    from runbook.run as run
-    where run.actor = v_run.actor
-      and run.idempotency_key = v_run.idempotency_key;
+  if not v_dry_run then
+    if v_run.idempotency_key is not null then
+      perform runbook.lock_for_transaction(
+        format('key %s of %s', v_run.idempotency_key, v_run.actor)
+      );
 
-    if found then
-      if v_known.remediation <> v_run.remediation or v_known.params <> v_run.params then
-        raise exception 'This idempotency key was used for another request, run %.', v_known.id
-          using errcode = 'RB419', hint = 'Take a new key for a new change.';
+      select run.*
+      into v_known
+      from runbook.run as run
+      where run.actor = v_run.actor
+        and run.idempotency_key = v_run.idempotency_key;
+
+      if found then
+        if v_known.remediation <> v_run.remediation
+          or v_known.asked <> v_run.asked
+          or v_known.undo_of is distinct from v_run.undo_of
+        then
+          raise exception 'This idempotency key was used for another request, run %.', v_known.id
+            using errcode = 'RB419', hint = 'Take a new key for a new change.';
+        end if;
+
+        return runbook.run_answer(v_known.id);
       end if;
-
-      return runbook.run_answer(v_known.id);
     end if;
+
+    v_run.idempotency_key := coalesce(v_run.idempotency_key, gen_random_uuid()::text);
+    perform runbook.refuse_when_frozen();
   end if;
 
+  perform runbook.lock_until(v_deadline);
   perform runbook.lock_for_transaction(
     format('remediation %s of %s', v_run.remediation, lower(btrim(v_run.subject)))
   );
 
-  begin
-    execute format(
-      'select array_agg(declared) from %s($1) as declared',
-      (v_remediation.function || '(jsonb)')::regprocedure::oid::regproc
-    )
-    into v_declared
-    using v_run.params;
+  if not v_dry_run then
+    perform runbook.refuse_second_run(v_run.remediation, v_run.subject);
+  end if;
 
-    v_steps := runbook.perform_steps(coalesce(v_declared, '{}'));
-    v_run.plan_hash := runbook.plan_hash_of(v_run.remediation, v_run.params, v_steps);
+  if v_undone.id is not null then
+    -- Again, now that nobody else is undoing it.
+    v_undone := runbook.run_to_undo(v_undone.id);
+  end if;
+
+  begin
+    v_declared := case
+      when v_undone.id is null then runbook.declared_by(v_remediation.function, v_run.params)
+      else runbook.undo_steps(v_undone)
+    end;
+    v_is_declared := true;
+    v_steps := runbook.perform_steps(v_declared, v_undone.id is not null, v_deadline);
+    v_has_more := v_steps @? '$[*] ? (@.kind != "row")';
+    v_run.plan_hash := runbook.plan_hash_of(
+      v_run.remediation, v_run.params, v_steps, v_run.undo_of
+    );
 
     if run_remediation.plan_hash <> v_run.plan_hash then
       raise exception 'The plan has changed since it was made.'
@@ -286,14 +672,18 @@ begin
           errcode = 'RB409',
           detail = jsonb_build_object(
             'plan_hash', v_run.plan_hash,
+            'params', v_run.params,
             'steps', runbook.step_answers(v_steps, 'planned')
           )::text,
           hint = 'Look at the new plan, and send its plan_hash.';
     end if;
 
-    v_run.verification := runbook.verification_of(v_remediation, v_run.params);
+    v_run.verification := case
+      when v_has_more then runbook.verification_to_come(v_remediation)
+      else runbook.verification_of(v_remediation, v_run.params, v_undone.id is not null)
+    end;
 
-    if run_remediation.dry_run then
+    if v_dry_run then
       raise exception 'A dry run is rolled back.'
         using errcode = 'RBDRY', hint = 'Nobody sees this: it is caught below.';
     end if;
@@ -305,7 +695,11 @@ begin
           hint = 'Something in the application, such as a trigger, brings it back.';
     end if;
 
-    v_run.state := case when v_steps = '[]' then 'no_op' else 'succeeded' end;
+    v_run.state := case
+      when v_has_more then 'applying'
+      when v_steps = '[]' then 'no_op'
+      else 'succeeded'
+    end;
   exception
     when sqlstate 'RBDRY' then
       return jsonb_build_object(
@@ -315,34 +709,59 @@ begin
         'params', v_run.params,
         'steps', runbook.step_answers(v_steps, 'planned'),
         'verification', v_run.verification,
-        'undo', runbook.undo_answer()
+        'undo', runbook.undo_answer(v_steps, null)
       );
-    when lock_not_available or read_only_sql_transaction or deadlock_detected
-      or serialization_failure or sqlstate 'RB409'
+    when lock_not_available then
+      get stacked diagnostics v_detail = pg_exception_detail;
+      -- Without one it comes from the application's or the remediation's own statements.
+      if v_detail = '' then
+        perform runbook.raise_table_locked();
+      end if;
+      raise;
+    when read_only_sql_transaction or deadlock_detected or serialization_failure
+      or sqlstate 'RB409'
     then
       raise;
     when assert_failure or others then
-      if run_remediation.dry_run then
+      -- What the remediation's own function refuses on purpose opens no run.
+      if v_dry_run or not v_is_declared and (sqlstate like 'RB%' or sqlstate = 'P0002') then
         raise;
       end if;
-      v_run.state := 'failed';
-      v_run.error := jsonb_build_object('sqlstate', sqlstate, 'message', sqlerrm);
-      v_run.plan_hash := runbook.plan_hash_of(v_run.remediation, v_run.params, v_steps);
+
+      get stacked diagnostics v_detail = pg_exception_detail;
+      v_run.state := case sqlstate when 'RB408' then 'undo_refused' else 'failed' end;
+      v_run.error := jsonb_build_object('sqlstate', sqlstate, 'message', sqlerrm) || case
+        when sqlstate = 'RB408' then v_detail::jsonb
+        else '{}'
+      end;
+      v_run.plan_hash := runbook.plan_hash_of(
+        v_run.remediation, v_run.params, v_steps, v_run.undo_of
+      );
   end;
 
-  v_run.ended_at := clock_timestamp();
+  if v_run.state <> 'applying' then
+    v_run.ended_at := clock_timestamp();
+  end if;
 
   -- In a statement of its own, or the answer would not see the run.
   v_run.id := runbook.record_run(v_run, v_steps);
+
+  if v_run.state = 'succeeded' and v_undone.id is not null then
+    perform runbook.mark_undone(v_undone.id);
+  elsif v_run.state = 'applying' then
+    perform runbook.perform_effects(v_run.id);
+    perform runbook.close_run(v_run.id);
+  end if;
 
   return runbook.run_answer(v_run.id);
 end;
 $$;
 
-comment on function runbook.run_remediation(text, jsonb, boolean, text, text, text) is
-'The engine behind runbook.remediate; checks the caller''s role again.';
-revoke all on function runbook.run_remediation(text, jsonb, boolean, text, text, text) from public;
-grant execute on function runbook.run_remediation(text, jsonb, boolean, text, text, text)
+comment on function runbook.run_remediation(text, jsonb, boolean, text, text, text, bigint) is
+'The engine behind runbook.remediate and runbook.undo; checks the caller''s role again.';
+revoke all on function runbook.run_remediation(text, jsonb, boolean, text, text, text, bigint)
+from public;
+grant execute on function runbook.run_remediation(text, jsonb, boolean, text, text, text, bigint)
 to runbook_operator;
 
 -- Plans or applies a remediation. Invoker: whoever has no right to run the engine cannot run it
@@ -377,8 +796,9 @@ $$;
 
 comment on function runbook.remediate(text, jsonb, boolean, text, text, text) is
 'Plans (dry_run) or applies a remediation: {run, state, plan_hash, params, steps, verification,
-undo}. Raises RB404, RB405, RB400, RB409 when the plan changed, RB419 when the key names another
-request, 55P03 when someone else holds the lock.';
+undo}. Raises RB404, RB405, RB400, RB409 when the plan changed, RB410 when a run for this
+subject is under way, RB419 when the key names another request, RB423 while frozen, 55P03 when
+someone else holds the lock.';
 revoke all on function runbook.remediate(text, jsonb, boolean, text, text, text) from public;
 grant execute on function runbook.remediate(text, jsonb, boolean, text, text, text)
 to runbook_viewer;

@@ -50,7 +50,7 @@ as $$
           'database_in_recovery',
           'critical',
           'database',
-          'The database is in recovery, and accepts no writes.',
+          'The database is in recovery, and accepts no writes: a replica, or a restart that is not over.',
           jsonb_build_object('in_recovery', true),
           'pg_is_in_recovery()',
           null,
@@ -138,7 +138,8 @@ as $$
           jdg.severity,
           'connections',
           format(
-            '%s of %s usable connections are taken (%s %%); %s of them idle in a transaction.',
+            '%s of %s usable connections are taken (%s %%); %s of them idle in a transaction. '
+            'pg_stat_activity says whose they are.',
             jdg.used,
             jdg.usable,
             jdg.percent,
@@ -208,20 +209,7 @@ begin
     case
       when v_probe.name is null
         then runbook.skipped('auth_reachable', runbook.stale_reason('auth_health', v_max_age))
-      when not v_probe.ok
-        then row(
-          'auth_unreachable',
-          'critical',
-          'auth',
-          format(
-            'Auth did not answer at %s; nobody can sign in.',
-            runbook.utc_text(v_probe.seen_at)
-          ),
-          v_probe.evidence || jsonb_build_object('seen_at', v_probe.seen_at),
-          'probe of Auth''s health by an edge function',
-          null,
-          null
-        )::runbook.finding
+      else runbook.auth_health_finding(v_probe)
     end
   );
 end;
@@ -261,7 +249,8 @@ begin
           'critical',
           'versions',
           format(
-            'The edge functions are of version %s, the schema is of version %s.',
+            'The edge functions are of version %s, the schema is of version %s. Bring the older side '
+            'up: supabase functions deploy, or supabase db push.',
             coalesce(v_probe.evidence ->> 'version', 'unknown'),
             v_schema
           ),

@@ -111,8 +111,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if set_functions_url.url !~ '^https?://[^\s/]+[^\s]*$' then
-    raise exception 'This is no address of the web: %.', quote_literal(set_functions_url.url)
+  if set_functions_url.url !~ '^https?://[^\s/]+/?$' then
+    raise exception 'This is not the address of a project: %.', quote_literal(set_functions_url.url)
       using errcode = '22023', hint = 'Like https://<project>.supabase.co, without a path.';
   end if;
 
@@ -247,6 +247,12 @@ begin
     perform runbook.forget_old_ticks(v_kept_for);
   end if;
 
+  perform runbook.advance_runs();
+
+  if runbook.calls_are_due() then
+    perform runbook.ring('deliver');
+  end if;
+
   -- First the bell, so that the report tells how it fared; it sounds when the tick commits.
   perform runbook.ring('health-check');
   perform runbook.record_report(
@@ -256,7 +262,8 @@ end;
 $$;
 
 comment on function runbook.tick() is
-'Runs the checks, records the report, rings the edge function and removes what is too old.';
+'Moves runs on that take their time, runs the checks, records the report, rings the edge functions
+and removes what is too old.';
 revoke all on function runbook.tick() from public;
 
 -- Makes the jobs of pg_cron, or brings them up to date. A job that an admin has switched off stays
@@ -450,7 +457,11 @@ begin
       'schedule_inactive',
       'critical',
       'runbook-tick',
-      'The job runbook-tick is switched off.',
+      format(
+        'The job runbook-tick is switched off. Switch it on: '
+        'select cron.alter_job(%s, active => true).',
+        v_job ->> 'jobid'
+      ),
       v_job,
       'read from cron.job',
       null,
@@ -464,8 +475,11 @@ begin
       'critical',
       'runbook-tick',
       coalesce(
-        format('The last tick began at %s; one is due each minute.', runbook.utc_text(v_last_at)),
-        'There has been no tick since the job was made.'
+        format(
+          'The last tick began at %s; one is due each minute. See cron.job_run_details.',
+          runbook.utc_text(v_last_at)
+        ),
+        'There has been no tick since the job was made. See cron.job_run_details.'
       ),
       v_job || jsonb_build_object('ticked_at', v_beat.ticked_at),
       'read from cron.job_run_details',

@@ -6,6 +6,7 @@ import {
   newPerson,
   openDatabase,
   type Person,
+  runIdOf,
   signIn,
   supabase,
 } from "./runbook-client.ts";
@@ -88,7 +89,43 @@ it("tells the story of the handbook", async () => {
 
   expect(await signIn(email)).toEqual(expect.any(String));
   const healthy = await call("diagnose-login", { headers, json: { email } });
-  expect(healthy.body).toMatchObject({ verdict: "ok", findings: [] });
+  expect(healthy.body).toMatchObject({ verdict: "ok", findings: [{ code: "signed_in" }] });
+
+  const runId = runIdOf(applied);
+  const takenBack = { headers, json: { run_id: runId, reason: "She called from another phone." } };
+  const undoPlan = await call("undo-remediation", { headers, json: { run_id: runId, dry_run: true } });
+  expect(undoPlan.body).toMatchObject({ run: null, state: "planned", steps: [{ kind: "row" }] });
+  const undone = await call("undo-remediation", takenBack);
+  expect(undone.status).toBe(200);
+  expect(undone.body).toMatchObject({ state: "succeeded", run: { undo_of: runId } });
+  expect(await sql`select * from public.auth_rate_limits where identifier = ${email}`).toEqual(blocks);
+  const undoneTwice = await call("undo-remediation", takenBack);
+  expect(undoneTwice.body).toMatchObject({ state: "no_op" });
+  const story = await call("remediation-runs", { headers, json: { id: runId } });
+  expect(story.body).toMatchObject({ state: "undone", undo: { available: false } });
+});
+
+it("undoes nothing after somebody else's change, and shows the difference", async () => {
+  const address = `changed-${crypto.randomUUID()}@demo.example`;
+  onTestFinished(async () => {
+    await sql`delete from public.auth_rate_limits where identifier = ${address}`;
+  });
+  await sql`
+    insert into public.auth_rate_limits (identifier, blocked_until) values (${address}, now() + interval '1 hour')`;
+  const applied = await call("unblock-login", { headers, json: { email: address, reason: "a test" } });
+  const runId = runIdOf(applied);
+  await sql`
+    insert into public.auth_rate_limits (identifier, blocked_until) values (${address}, now() + interval '2 hours')`;
+  const refused = await call("undo-remediation", { headers, json: { run_id: runId, reason: "a test" } });
+  expect(refused.status).toBe(409);
+  expect(refused.body).toMatchObject({
+    code: "UNDO_REFUSED",
+    details: {
+      run_id: expect.any(Number),
+      differences: [{ relation: "public.auth_rate_limits", key: { identifier: address } }],
+    },
+  });
+  expect(await sql`select 1 from public.auth_rate_limits where identifier = ${address}`).toHaveLength(1);
 });
 
 it("gives the first answer to a request that is sent twice under one key", async () => {
@@ -138,9 +175,15 @@ it("finds the other troubles of the demo", async () => {
     const { body } = await call("diagnose-login", { headers, json: { email: address } });
     return body["findings"];
   };
-  expect(await codes("unconfirmed@demo.example")).toMatchObject([{ code: "unconfirmed" }]);
-  expect(await codes("banned@demo.example")).toMatchObject([{ code: "banned" }]);
-  expect(await codes("OK@Demo.Example")).toEqual([]);
+  expect(await codes("unconfirmed@demo.example")).toMatchObject([
+    { code: "unconfirmed", remediation: "confirm-email" },
+    { code: "confirmation_expired", remediation: "resend-confirmation" },
+  ]);
+  expect(await codes("banned@demo.example")).toEqual(
+    expect.arrayContaining([expect.objectContaining({ code: "banned", remediation: "unban-user" })]),
+  );
+  const healthy = await call("diagnose-login", { headers, json: { email: "OK@Demo.Example" } });
+  expect(healthy.body).toMatchObject({ verdict: "ok" });
   const ghost = await codes("ghost@demo.example");
   expect(ghost).toEqual(expect.arrayContaining([expect.objectContaining({ code: "no_such_user" })]));
   expect(ghost).toEqual(expect.arrayContaining([expect.objectContaining({ code: "rate_limited" })]));

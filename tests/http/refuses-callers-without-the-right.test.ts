@@ -27,10 +27,30 @@ afterEach(async () => {
 
 /** Calls every endpoint with a request that an admin could send. */
 async function callAll(headers: Record<string, string>): Promise<Awaited<ReturnType<typeof call>>[]> {
+  const keyed = { "idempotency-key": crypto.randomUUID(), ...headers };
+  const planned = { ...apply, plan_hash: "0".repeat(64) };
   return [
     await call("diagnose-login", { headers, json: { email: apply.email } }),
     await call("unblock-login", { headers, json: apply }),
     await call("health-check", { headers, method: "GET" }),
+    await call("diagnose", { headers, json: { issue: "login", params: { email: apply.email } } }),
+    await call("remediate", {
+      headers,
+      json: { remediation: "unblock-login", params: { email: apply.email }, reason: "a test" },
+    }),
+    await call("undo-remediation", { headers, json: { run_id: 1, reason: "a test" } }),
+    await call("remediation-runs", { headers, method: "GET" }),
+    await call("members", { headers, method: "GET" }),
+    await call("members", {
+      headers,
+      json: { action: "add", email: "ok@demo.example", role: "admin" },
+    }),
+    await call("freeze", { headers, method: "GET" }),
+    await call("freeze", { headers, json: { freeze: true, reason: "a test" } }),
+    await call("resend-confirmation", { headers, json: apply }),
+    await call("confirm-email", { headers: keyed, json: planned }),
+    await call("unban-user", { headers: keyed, json: planned }),
+    await call("sign-out-user", { headers: keyed, json: planned }),
   ];
 }
 

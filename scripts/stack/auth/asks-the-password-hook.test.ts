@@ -79,14 +79,12 @@ test.each(["fail", "nonsense", "absent", "sleep"])(
   "a hook that fails (%s) is a 500, and nobody is signed in",
   async (hook) => {
     const { auth, email, id } = await person(hook);
-    const started = Date.now();
     const response = await auth.post("/token?grant_type=password", { email, password: "a good password" });
     expect(await failure(response)).toEqual({
       status: 500,
       code: "unexpected_failure",
       message: `Error running hook URI: pg-functions://postgres/${schema}/${hook}`,
     });
-    expect(Date.now() - started).toBeLessThan(4000);
     expect(auth.reports).toHaveLength(1);
     expect(await sql`select from auth.sessions where user_id = ${id}`).toHaveLength(0);
   },

@@ -26,10 +26,12 @@ export class Connection {
   constructor(url: string, applicationName: string) {
     this.#open = () => {
       const client: Client = {
-        sql: openDatabase(url, applicationName, () => {
-          client.closes += 1;
-          // A client whose connection was lost keeps the last error for the next statement, so it is replaced.
-          if (this.#client === client) this.#client = this.#open();
+        sql: openDatabase(url, applicationName, {
+          onClose: () => {
+            client.closes += 1;
+            // A client whose connection was lost keeps the last error for the next statement, so it is replaced.
+            if (this.#client === client) this.#client = this.#open();
+          },
         }),
         closes: 0,
       };

@@ -25,9 +25,12 @@ test.each([
   ["RB400", "INVALID_BODY", 400],
   ["RB404", "UNKNOWN_ENTRY", 404],
   ["P0002", "NOT_FOUND", 404],
+  ["RB408", "UNDO_REFUSED", 409],
   ["RB409", "PLAN_CHANGED", 409],
+  ["RB410", "RUN_IN_PROGRESS", 409],
   ["RB419", "IDEMPOTENCY_CONFLICT", 409],
   ["RB423", "FROZEN", 503],
+  ["RB429", "TOO_SOON", 429],
   ["RB503", "VERSION_MISMATCH", 503],
   ["3F000", "VERSION_MISMATCH", 503],
   ["P0001", "INTERNAL", 500],
@@ -70,6 +73,22 @@ describe("what the caller may read", () => {
       "r1",
     );
     expect(JSON.stringify(body)).not.toContain("secret");
+  });
+
+  test("how long to wait, when it is too soon", () => {
+    const error = toApiError(databaseError({ code: "RB429", detail: '{"wait_s": 41.2}' }));
+    expect(error.headers).toEqual({ "retry-after": "42" });
+    expect(error.details).toEqual({ wait_s: 41.2 });
+  });
+
+  test("who holds a lock where the engine says so, and nothing where Postgres does", () => {
+    const named = { code: "55P03", message: "A row is locked by 7.", detail: '{"blockers":[{"pid":7}]}' };
+    expect(toApiError(databaseError(named))).toMatchObject({
+      message: "A row is locked by 7.",
+      details: { blockers: [{ pid: 7 }] },
+      headers: { "retry-after": "2" },
+    });
+    expect(toApiError(databaseError({ code: "55P03" })).message).not.toContain("secret");
   });
 
   test("a detail that is no JSON is left out", () => {

@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import * as z from "zod";
 import { ApiError, type ApiErrorOptions, type ErrorCode } from "./errors.ts";
 
 /** SQLSTATEs that mean one thing whoever raised them. The prefix `08` stands for its whole class. */
@@ -8,14 +9,18 @@ const codes: Record<string, ErrorCode> = {
   RB403: "NOT_A_MEMBER",
   RB404: "UNKNOWN_ENTRY",
   RB405: "ROLE_REQUIRED",
+  RB408: "UNDO_REFUSED",
   RB409: "PLAN_CHANGED",
+  RB410: "RUN_IN_PROGRESS",
   RB419: "IDEMPOTENCY_CONFLICT",
   RB423: "FROZEN",
+  RB429: "TOO_SOON",
   RB503: "VERSION_MISMATCH",
   P0002: "NOT_FOUND",
   // A right that the caller's role lacks.
   "42501": "ROLE_REQUIRED",
   "25006": "READ_ONLY",
+  "53100": "DISK_FULL",
   "53300": "NO_CONNECTIONS",
   "55P03": "LOCKED",
   // A deadlock and a conflict between transactions are over when they are reported: trying again helps.
@@ -32,6 +37,9 @@ const codes: Record<string, ErrorCode> = {
   "28P01": "DATABASE_UNREACHABLE",
   "3D000": "DATABASE_UNREACHABLE",
 };
+
+const blocking = z.object({ blockers: z.array(z.unknown()) });
+const waiting = z.object({ wait_s: z.number() });
 
 /** What postgres.js and the sockets below it call a connection that was there and is gone. */
 const droppedCodes = [
@@ -99,13 +107,37 @@ function fromSqlstate(error: postgres.PostgresError): ApiError {
   return new ApiError(code, { ...ownWords(error), cause: error });
 }
 
+/**
+ * A failure of a dry run. What the application raises while its change is tried must not read like a sentence about
+ * the caller, nor like a defect of the runbook.
+ */
+export function planError(error: unknown): unknown {
+  if (!(error instanceof postgres.PostgresError)) return error;
+  const { code } = toApiError(error);
+  if (code !== "INTERNAL" && error.code !== "42501") return error;
+  return new ApiError("CANNOT_BE_PLANNED", { details: { sqlstate: error.code }, cause: error });
+}
+
 /** Errors of class RB are raised by the runbook for its callers: their text and details are meant to be read. */
 function ownWords(error: postgres.PostgresError): ApiErrorOptions {
-  if (!/^RB(400|404|405|409|419|423|503)$/.test(error.code)) return {};
-  const details = parseDetails(error.detail);
+  // The engine says who holds a lock; Postgres alone does not.
+  if (error.code === "55P03")
+    return blocking.safeParse(parseDetails(error.detail)).success ? said(error) : {};
+  if (!/^RB(400|404|405|408|409|410|419|423|429|503)$/.test(error.code)) return {};
   // The text of RB400 says less than the details.
-  if (error.code === "RB400") return { details };
-  return { message: error.message, hint: error.hint, details };
+  if (error.code === "RB400") return { details: parseDetails(error.detail) };
+  return said(error);
+}
+
+function said(error: postgres.PostgresError): ApiErrorOptions {
+  const details = parseDetails(error.detail);
+  return { message: error.message, hint: error.hint, details, headers: retryAfter(details) };
+}
+
+/** RB429 says in its details how long to wait. */
+function retryAfter(details: unknown): Record<string, string> {
+  const { data } = waiting.safeParse(details);
+  return data === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(data.wait_s))) };
 }
 
 function parseDetails(detail: string | undefined): unknown {

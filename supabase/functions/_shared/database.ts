@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import * as z from "zod";
+import { ApiError } from "./errors.ts";
 
 /** Sends a tagged template as one statement, on its own or in a transaction; answers its rows. */
 export type Statements = (
@@ -22,13 +23,14 @@ const door = z.object({ role: z.string(), version: z.string() });
 const json = z.record(z.string(), z.unknown());
 
 /**
- * A client of one connection, opened at the first statement; `onClose` hears each time that it was closed. Unnamed statements only, since the URL may be that of a
- * pooler; types are named in the statements, so none are fetched.
+ * A client of one connection, opened at the first statement; `onClose` hears each time that it was closed. Unnamed
+ * statements only, since the URL may be that of a pooler; types are named in the statements, so none are fetched.
+ * `statementTimeoutMs` (0 for none) takes the place of the login's own.
  */
 export function openDatabase(
   url: string,
   applicationName: string,
-  onClose: () => void = () => {},
+  { onClose = () => {}, statementTimeoutMs }: { onClose?: () => void; statementTimeoutMs?: number } = {},
 ): postgres.Sql {
   return postgres(url, {
     max: 1,
@@ -38,7 +40,10 @@ export function openDatabase(
     connect_timeout: 5,
     // A request comes when somebody asks: it tries at once.
     backoff: () => 0,
-    connection: { application_name: applicationName },
+    connection: {
+      application_name: applicationName,
+      ...(statementTimeoutMs === undefined ? {} : { statement_timeout: statementTimeoutMs }),
+    },
     // Notices may quote values.
     onnotice: () => {},
     onclose: onClose,
@@ -63,12 +68,20 @@ export async function setLimits(sql: Statements, limits: Limits): Promise<void> 
       set_config('lock_timeout', ${limits.lock}, true)`;
 }
 
+/** Gives the rest of the transaction a viewer's rights and no name: a ticket has no role of its own. */
+export async function actAsViewer(sql: Statements): Promise<void> {
+  await sql`select set_config('role', 'runbook_viewer', true)`;
+}
+
 /** Uses up a one-time ticket. */
 export async function redeemTicket(sql: Statements, ticket: string, endpoint: string): Promise<void> {
   await sql`select runbook.redeem_ticket(${ticket}::text, ${endpoint}::text)`;
 }
 
-/** The JSON Schema of an issue's parameters and the probes to refresh before it is diagnosed. */
+/**
+ * The JSON Schema of an issue's parameters and the probes to refresh before it is diagnosed.
+ * @throws ApiError 404 when the catalog has a remediation of this name.
+ */
 export async function readIssue(
   sql: Statements,
   issue: string,
@@ -77,16 +90,24 @@ export async function readIssue(
     select
       runbook.parameters(${issue}::text) as parameters,
       (select to_jsonb(iss.probes) from runbook.issue as iss where iss.name = ${issue}::text) as probes`;
+  if (row?.["probes"] === null) throw new ApiError("UNKNOWN_ENTRY");
   return { parameters: row?.["parameters"], probes: z.array(z.string()).parse(row?.["probes"]) };
 }
 
-/** The JSON Schema of a remediation's parameters. */
+/**
+ * The JSON Schema of a remediation's parameters.
+ * @throws ApiError 404 when the catalog has an issue of this name.
+ */
 export async function readRemediation(
   sql: Statements,
   remediation: string,
 ): Promise<{ parameters: unknown }> {
-  const [row] = await sql`select runbook.parameters(${remediation}::text) as parameters`;
-  return { parameters: row?.["parameters"] };
+  const [row] = await sql`
+    select
+      runbook.parameters(${remediation}::text) as parameters,
+      exists (select from runbook.remediation as rem where rem.name = ${remediation}::text) as is_there`;
+  if (row?.["is_there"] !== true) throw new ApiError("UNKNOWN_ENTRY");
+  return { parameters: row["parameters"] };
 }
 
 /** Diagnoses an issue. */
@@ -96,14 +117,18 @@ export async function diagnose(sql: Statements, issue: string, params: Json): Pr
   return json.parse(row?.["diagnosis"]);
 }
 
-/** What a remediation is asked to do. */
-export interface Change {
-  name: string;
-  params: Json;
+/** How a change is asked for. SQL makes a key where none is given and none is needed. */
+export interface Asked {
   dryRun: boolean;
   reason: string | null;
   idempotencyKey: string | null;
   planHash: string | null;
+}
+
+/** What a remediation is asked to do. */
+export interface Change extends Asked {
+  name: string;
+  params: Json;
 }
 
 /** Plans or applies a remediation. */
@@ -118,6 +143,19 @@ export async function remediate(sql: Statements, change: Change): Promise<Json> 
       plan_hash => ${change.planHash}::text
     ) as remediation`;
   return json.parse(row?.["remediation"]);
+}
+
+/** Plans or applies the undo of a run. */
+export async function undo(sql: Statements, runId: string, asked: Asked): Promise<Json> {
+  const [row] = await sql`
+    select runbook.undo(
+      run_id => ${runId}::bigint,
+      dry_run => ${asked.dryRun}::boolean,
+      reason => ${asked.reason}::text,
+      idempotency_key => ${asked.idempotencyKey}::text,
+      plan_hash => ${asked.planHash}::text
+    ) as undo`;
+  return json.parse(row?.["undo"]);
 }
 
 /** One look at something outside the database. */
@@ -172,4 +210,40 @@ export async function recordReport(sql: Statements, report: Json): Promise<void>
     select
       set_config('lock_timeout', '1s', true),
       runbook.record_report(${JSON.stringify(report)}::text::jsonb)`;
+}
+
+/** All members: `{ items, next }`. */
+export async function listMembers(sql: Statements): Promise<Json> {
+  const [row] = await sql`select runbook.member_list() as members`;
+  return json.parse(row?.["members"]);
+}
+
+/** Makes the person with an address a member, or changes their role; answers their id. */
+export async function addMember(sql: Statements, email: string, role: string): Promise<string> {
+  const [row] = await sql`select runbook.add_member(${email}::text, ${role}::text) as user_id`;
+  return z.string().parse(row?.["user_id"]);
+}
+
+/** Removes a member; answers their id. */
+export async function removeMember(sql: Statements, email: string): Promise<string> {
+  const [row] = await sql`select runbook.remove_member(${email}::text) as user_id`;
+  return z.string().parse(row?.["user_id"]);
+}
+
+/** Whether applying is forbidden: `{ frozen, by, reason, since, until }`. */
+export async function readFreeze(sql: Statements): Promise<Json> {
+  const [row] = await sql`select runbook.freeze_state() as state`;
+  return json.parse(row?.["state"]);
+}
+
+/** Forbids applying, until a time or until further notice. */
+export async function freeze(sql: Statements, reason: string, until: string | null): Promise<Json> {
+  const [row] = await sql`select runbook.freeze(${reason}::text, ${until}::timestamptz) as state`;
+  return json.parse(row?.["state"]);
+}
+
+/** Allows applying again. */
+export async function unfreeze(sql: Statements, reason: string): Promise<Json> {
+  const [row] = await sql`select runbook.unfreeze(${reason}::text) as state`;
+  return json.parse(row?.["state"]);
 }

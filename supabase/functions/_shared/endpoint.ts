@@ -1,7 +1,7 @@
 import { discardBody } from "./body.ts";
 import { addCorsHeaders, answerPreflight } from "./cors.ts";
 import { toApiError } from "./database-errors.ts";
-import { ApiError } from "./errors.ts";
+import { ApiError, type ErrorCode } from "./errors.ts";
 import { type ActorKind, describeCause, type LogSink, logRequest } from "./log.ts";
 import { requestIdOf } from "./request-id.ts";
 import { openWorker, type Worker } from "./worker.ts";
@@ -19,6 +19,8 @@ export interface Exchange {
   worker: Worker;
   /** For the log, once the caller is known. */
   actor: ActorKind;
+  /** For the log: why a probe or report could not be recorded. */
+  unrecorded?: ErrorCode | undefined;
 }
 
 /** What tells one endpoint from another. */
@@ -79,6 +81,7 @@ export function createEndpoint(
           took_ms: Math.round((performance.now() - startedAt) * 10) / 10,
           request_id: requestId,
           actor: exchange?.actor ?? "none",
+          ...(exchange?.unrecorded === undefined ? {} : { unrecorded: exchange.unrecorded }),
           reason: error?.reason,
           cause: error?.cause === undefined ? undefined : describeCause(error.cause),
           execution_id: worker?.environment.executionId,

@@ -23,7 +23,11 @@ const definitions = {
   },
   ROLE_REQUIRED: { status: 403, message: "The caller's role does not allow this." },
   INVALID_BODY: { status: 400, message: "The request does not fit; the details name each problem." },
-  METHOD_NOT_ALLOWED: { status: 405, message: "This endpoint does not answer this method." },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    message: "This endpoint does not answer this method.",
+    hint: "The header Allow names the methods that it answers.",
+  },
   BODY_TOO_LARGE: { status: 413, message: "The body is larger than 64 KiB." },
   UNSUPPORTED_MEDIA_TYPE: {
     status: 415,
@@ -41,6 +45,36 @@ const definitions = {
     status: 409,
     message: "This Idempotency-Key named another request before.",
     hint: "Take a new key for a new change.",
+  },
+  UNDO_REFUSED: {
+    status: 409,
+    message: "What the run left has been changed since; nothing was undone.",
+    hint: "The details show the difference. Decide by hand.",
+  },
+  RUN_IN_PROGRESS: {
+    status: 409,
+    message: "A run for the same subject is under way.",
+    hint: "Poll remediation-runs until it has ended.",
+  },
+  TOO_SOON: {
+    status: 429,
+    message: "It is too soon for this.",
+    hint: "Wait as long as the details say.",
+  },
+  UPSTREAM_FAILED: {
+    status: 502,
+    message: "A service that the remediation called refused for good; the run says which.",
+    hint: "Read the run's steps with remediation-runs.",
+  },
+  CANNOT_BE_PLANNED: {
+    status: 409,
+    message: "The application refuses this change, so it cannot be planned.",
+    hint: "Nothing was changed. Applying it would fail the same way.",
+  },
+  DISK_FULL: {
+    status: 503,
+    message: "The disk of the database is full; nothing was changed.",
+    hint: "Enlarge the disk or free space on it. Diagnoses still work.",
   },
   DATABASE_UNREACHABLE: {
     status: 503,
@@ -61,10 +95,16 @@ const definitions = {
   },
   LOCKED: {
     status: 503,
-    message: "Something else holds a lock that this needs.",
+    message: "Something else holds a lock that this needs; nothing was changed.",
+    hint: "Try again in a moment. A long transaction may have to be ended first.",
     retryAfterSeconds: 2,
   },
-  TIMED_OUT: { status: 503, message: "The database took too long.", retryAfterSeconds: 5 },
+  TIMED_OUT: {
+    status: 503,
+    message: "The database took too long, and the attempt was undone.",
+    hint: "Try again in a moment.",
+    retryAfterSeconds: 5,
+  },
   FROZEN: { status: 503, message: "Changes are frozen." },
   VERSION_MISMATCH: {
     status: 503,

@@ -15,6 +15,8 @@ export interface LogRecord {
   actor: ActorKind;
   /** A constant word about why a caller was refused. */
   reason?: string | undefined;
+  /** Why a probe or report could not be recorded, though the request was answered. */
+  unrecorded?: string | undefined;
   /** What failed inside. */
   cause?: Record<string, unknown> | undefined;
   execution_id?: string | undefined;

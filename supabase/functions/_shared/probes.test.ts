@@ -53,3 +53,39 @@ test("a probe that nobody knows is not looked at", async () => {
   expect(probes.due(["weather", "constructor"])).toEqual([]);
   expect(await probes.look(["weather", "constructor"])).toEqual([]);
 });
+
+test("of Auth's settings only those are kept that decide who may sign in", async () => {
+  const answer = {
+    external: { email: false, google: true },
+    disable_signup: true,
+    mailer_autoconfirm: false,
+    saml_enabled: false,
+    sms_provider: "twilio",
+  };
+  const probes = new Probes(environment, { fetch: async () => Response.json(answer) });
+  expect(await probes.look(["auth_settings"])).toEqual([
+    {
+      name: "auth_settings",
+      ok: true,
+      evidence: {
+        status: 200,
+        error: null,
+        took_ms: expect.any(Number),
+        external: { email: false },
+        disable_signup: true,
+        mailer_autoconfirm: false,
+        saml_enabled: false,
+      },
+    },
+  ]);
+});
+
+test.each(["", "null", "<html>", `{"external":{"email":"yes"}}`])(
+  "settings that cannot be read are not ok: %j",
+  async (body) => {
+    const probes = new Probes(environment, { fetch: async () => new Response(body) });
+    expect(await probes.look(["auth_settings"])).toMatchObject([
+      { ok: false, evidence: { status: 200, error: "unreadable" } },
+    ]);
+  },
+);

@@ -1,6 +1,8 @@
+import * as z from "zod";
 import { type Probe, recordProbes, type Statements } from "./database.ts";
 import { toApiError } from "./database-errors.ts";
 import type { Environment } from "./env.ts";
+import type { ErrorCode } from "./errors.ts";
 import { VERSION } from "./version.ts";
 
 /** How long a worker relies on what it has recorded; SQL treats a probe older than 60 s as not looked at. */
@@ -9,7 +11,7 @@ const timeoutMs = 2_000;
 
 /** The outside facts that an edge function can look at, and when this worker recorded them last. */
 export class Probes {
-  readonly #looks: ReadonlyMap<string, () => Promise<Omit<Probe, "name">>>;
+  readonly #looks: ReadonlyMap<string, () => Promise<Look>>;
   readonly #recordedAt = new Map<string, number>();
   readonly #now: () => number;
 
@@ -21,8 +23,10 @@ export class Probes {
     }: { fetch?: typeof globalThis.fetch; now?: () => number } = {},
   ) {
     this.#now = now;
+    const parts = { environment, fetch, now };
     this.#looks = new Map([
-      ["auth_health", () => lookAtAuth(environment, fetch, now)],
+      ["auth_health", () => lookAtAuth("health", parts, readHealth)],
+      ["auth_settings", () => lookAtAuth("settings", parts, readSettings)],
       ["functions_version", () => Promise.resolve({ ok: true, evidence: { version: VERSION } })],
     ]);
   }
@@ -46,39 +50,76 @@ export class Probes {
     );
   }
 
-  /** Records what was seen. A database that cannot be written to is no reason to refuse: SQL goes by the probe's age. */
-  async record(sql: Statements, probes: readonly Probe[]): Promise<void> {
-    if (probes.length === 0) return;
+  /**
+   * Records what was seen. A database that cannot be written to is no reason to refuse: SQL goes by the probe's age.
+   * @returns the code of what kept it from being recorded, for the log.
+   */
+  async record(sql: Statements, probes: readonly Probe[]): Promise<ErrorCode | undefined> {
+    if (probes.length === 0) return undefined;
     try {
       await recordProbes(sql, probes);
     } catch (error) {
-      if (!["READ_ONLY", "LOCKED"].includes(toApiError(error).code)) throw error;
-      return;
+      return toApiError(error).code;
     }
     for (const probe of probes) this.#recordedAt.set(probe.name, this.#now());
+    return undefined;
   }
 }
 
+type Look = Omit<Probe, "name">;
+
+/** What Auth tells of its settings that decides whether a password lets a person in. */
+const settings = z.object({
+  external: z.object({ email: z.boolean() }),
+  disable_signup: z.boolean().optional(),
+  mailer_autoconfirm: z.boolean().optional(),
+  saml_enabled: z.boolean().optional(),
+});
+
+/** Asks Auth at a path; `read` makes more evidence of a good answer, or nothing of one that does not fit. */
 async function lookAtAuth(
-  environment: Environment,
-  fetch: typeof globalThis.fetch,
-  now: () => number,
-): Promise<Omit<Probe, "name">> {
+  path: string,
+  {
+    environment,
+    fetch,
+    now,
+  }: { environment: Environment; fetch: typeof globalThis.fetch; now: () => number },
+  read: (response: Response) => Promise<Record<string, unknown> | undefined>,
+): Promise<Look> {
   const startedAt = now();
   const key = environment.publishableKeys["default"] ?? Object.values(environment.publishableKeys)[0];
-  const evidence = (seen: { status: number | null; error: string | null }): Record<string, unknown> => ({
-    ...seen,
-    took_ms: Math.round(now() - startedAt),
+  const seen = (ok: boolean, evidence: Record<string, unknown>): Look => ({
+    ok,
+    evidence: { status: null, error: null, ...evidence, took_ms: Math.round(now() - startedAt) },
   });
   try {
-    const response = await fetch(`${environment.supabaseUrl}/auth/v1/health`, {
+    const response = await fetch(`${environment.supabaseUrl}/auth/v1/${path}`, {
       headers: key === undefined ? {} : { apikey: key },
       signal: AbortSignal.timeout(timeoutMs),
     });
-    await response.body?.cancel();
-    return { ok: response.ok, evidence: evidence({ status: response.status, error: null }) };
+    const { ok, status } = response;
+    const more = ok ? await read(response) : undefined;
+    if (more === undefined) await response.body?.cancel().catch(() => {});
+    return seen(more !== undefined, {
+      status,
+      ...(ok && more === undefined ? { error: "unreadable" } : more),
+    });
   } catch (error) {
     const timedOut = error instanceof Error && error.name === "TimeoutError";
-    return { ok: false, evidence: evidence({ status: null, error: timedOut ? "timeout" : "unreachable" }) };
+    return seen(false, { error: timedOut ? "timeout" : "unreachable" });
+  }
+}
+
+async function readHealth(response: Response): Promise<Record<string, unknown>> {
+  await response.body?.cancel();
+  return {};
+}
+
+async function readSettings(response: Response): Promise<Record<string, unknown> | undefined> {
+  const text = await response.text();
+  try {
+    return settings.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
   }
 }

@@ -1,35 +1,80 @@
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
-import { type Entry, findProblems, refuseProblems } from "./catalog.ts";
+import { Catalog, type Entry, findProblems, refuseProblems } from "./catalog.ts";
 import { diagnose, type Limits, readIssue, type Statements } from "./database.ts";
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
+import { nameProblems, objectOf, problemsBelow, textOf } from "./entry-request.ts";
+import type { Problem } from "./errors.ts";
 
 const limits: Limits = { statement: "10s", lock: "2s" };
 
+/** One diagnosis, as an endpoint reads it from a body. */
+interface Question {
+  issue: string;
+  params: Record<string, unknown>;
+  /** What is known of the issue from earlier requests. */
+  catalog: Catalog;
+  /** What is wrong before the catalog was asked. */
+  problems: Problem[];
+  /** Where the parameters stand in the body. */
+  path: "" | "params";
+}
+
 /** The endpoint `diagnose-<issue>`: `POST` of the issue's parameters answers its diagnosis. */
 export function serveDiagnosis(issue: string, parts: Partial<EndpointParts> = {}): Endpoint {
+  return serve(`diagnose-${issue}`, parts, (params, { worker: { catalog } }) => ({
+    issue,
+    params,
+    catalog,
+    problems: [],
+    path: "",
+  }));
+}
+
+/** The endpoint `diagnose`: `POST` of `{ issue, params }` answers the diagnosis of any issue of the catalog. */
+export function serveDiagnose(parts: Partial<EndpointParts> = {}): Endpoint {
+  return serve("diagnose", parts, (body) => ({
+    issue: textOf(body["issue"]),
+    params: objectOf(body["params"]),
+    // A team may change its entries at any time, so what the catalog says is not kept.
+    catalog: new Catalog(),
+    problems: nameProblems("issue", body),
+    path: "params",
+  }));
+}
+
+function serve(
+  name: string,
+  parts: Partial<EndpointParts>,
+  read: (body: Record<string, unknown>, exchange: Exchange) => Question,
+): Endpoint {
   return createEndpoint(
     {
-      name: `diagnose-${issue}`,
+      name,
       methods: ["POST"],
-      answer: async (exchange) => Response.json(await answer(issue, exchange)),
+      answer: async (exchange) => Response.json(await answer(exchange, read)),
     },
     parts,
   );
 }
 
-async function answer(issue: string, exchange: Exchange): Promise<Record<string, unknown>> {
+async function answer(
+  exchange: Exchange,
+  read: (body: Record<string, unknown>, exchange: Exchange) => Question,
+): Promise<Record<string, unknown>> {
   const { request, requestId, worker } = exchange;
-  const { connection, catalog, probes } = worker;
+  const { connection, probes } = worker;
   const caller = await identifyCaller(request, worker.environment);
   exchange.actor = caller.kind;
-  const params = await readBody(request);
+  const { issue, params, catalog, problems, path } = read(await readBody(request), exchange);
 
   const admit = async (transaction: Statements): Promise<Entry> => {
     await passDoor(transaction, caller, requestId, limits);
+    refuseProblems(problems);
     const entry = catalog.get(issue) ?? catalog.learn(issue, await readIssue(transaction, issue));
-    refuseProblems(findProblems(entry.parameters, params));
+    const found = findProblems(entry.parameters, params);
+    refuseProblems(path === "" ? found : problemsBelow(path, found));
     return entry;
   };
 
@@ -40,7 +85,7 @@ async function answer(issue: string, exchange: Exchange): Promise<Record<string,
     const looking = probes.look(due);
     const entry = await connection.transaction("read only", admit);
     const seen = known === undefined ? await probes.look(probes.due(entry.probes)) : await looking;
-    await probes.record(connection.statements, seen);
+    exchange.unrecorded = await probes.record(connection.statements, seen);
   }
   return await connection.transaction("read only", async (transaction) => {
     await admit(transaction);

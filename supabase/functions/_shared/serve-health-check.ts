@@ -1,16 +1,16 @@
 import * as z from "zod";
 import { prefersText } from "./accept.ts";
 import { readBody } from "./body.ts";
-import { identifyCaller, unauthenticated } from "./caller.ts";
+import { identifyCaller } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
 import type { Transaction } from "./connection.ts";
 import {
+  actAsViewer,
   checkNames,
   composeReport,
   enter,
   type Limits,
   recordReport,
-  redeemTicket,
   reportText,
   runCheck,
   type Statements,
@@ -19,7 +19,7 @@ import {
 import { toApiError } from "./database-errors.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import type { ApiError, Problem } from "./errors.ts";
-import type { Worker } from "./worker.ts";
+import { redeem, ticketHeader } from "./ticket.ts";
 
 const name = "health-check";
 const limits: Limits = { statement: "1s", lock: "100ms" };
@@ -30,7 +30,7 @@ const probeNames = ["auth_health", "functions_version"];
 const bodySchema = z.strictObject({ detail: z.boolean().optional() });
 const querySchema = z.strictObject({
   detail: z.enum(["true", "false"]).optional(),
-  fail: z.literal("critical").optional(),
+  fail: z.literal("critical", { error: 'must be "critical"' }).optional(),
 });
 
 type Report = Record<string, unknown>;
@@ -57,7 +57,7 @@ async function answer(exchange: Exchange): Promise<Response> {
   if (due.length > 0) {
     const looking = probes.look(due);
     await connection.transaction("as configured", admit);
-    await probes.record(connection.statements, await looking);
+    exchange.unrecorded = await probes.record(connection.statements, await looking);
   }
   const { report, text } = await connection.transaction("as configured", async (transaction) => {
     await admit(transaction);
@@ -65,7 +65,9 @@ async function answer(exchange: Exchange): Promise<Response> {
     return { report: composed, text: prefersText(request) ? await reportText(transaction, composed) : null };
   });
   // One every ten seconds is kept, or a monitor would fill the table.
-  if (due.length > 0 || exchange.actor === "ticket") await keep(worker, report);
+  if (due.length > 0 || exchange.actor === "ticket") await keep(exchange, report);
+  // pg_net keeps answers where every login of the database can read them.
+  if (exchange.actor === "ticket") return new Response(null, { status: 204 });
 
   const status = question.failsWhenCritical && report["status"] === "critical" ? 503 : 200;
   return text === null ? Response.json(report, { status }) : plainText(`${text}\n`, status);
@@ -73,15 +75,18 @@ async function answer(exchange: Exchange): Promise<Response> {
 
 /**
  * Finds out who calls. Answers what a transaction of this request begins with: a member or a key comes through the door;
- * a ticket, which is used up here, carries no role.
+ * a ticket, which is used up here, has a viewer's rights and no name.
  */
 async function identify(exchange: Exchange): Promise<(transaction: Statements) => Promise<void>> {
   const { request, requestId, worker } = exchange;
-  const ticket = request.headers.get("x-runbook-ticket");
+  const ticket = request.headers.get(ticketHeader);
   if (ticket !== null) {
-    await redeem(worker, ticket);
+    await redeem(worker.connection, ticket, name);
     exchange.actor = "ticket";
-    return (transaction) => setLimits(transaction, limits);
+    return async (transaction) => {
+      await setLimits(transaction, limits);
+      await actAsViewer(transaction);
+    };
   }
   const caller = await identifyCaller(request, worker.environment);
   exchange.actor = caller.kind;
@@ -89,16 +94,6 @@ async function identify(exchange: Exchange): Promise<(transaction: Statements) =
   return async (transaction) => {
     await enter(transaction, caller.claims, requestId, limits);
   };
-}
-
-async function redeem({ connection }: Worker, ticket: string): Promise<void> {
-  if (!/^[\x21-\x7e]{16,256}$/.test(ticket)) throw unauthenticated("ticket_refused");
-  try {
-    await connection.transaction("as configured", (transaction) => redeemTicket(transaction, ticket, name));
-  } catch (error) {
-    if (toApiError(error).code === "SESSION_ENDED") throw unauthenticated("ticket_refused");
-    throw error;
-  }
 }
 
 interface Question {
@@ -150,12 +145,12 @@ function entryWithout(check: string, status: string, tookMs: number, reason: str
   return { check, status, value: null, threshold: null, took_ms: tookMs, findings: [], reason };
 }
 
-/** Keeps the report. A database that cannot be written to is in the report already. */
-async function keep({ connection }: Worker, report: Report): Promise<void> {
+/** Keeps the report. Who asked gets it whether or not it could be kept; the log says when it could not. */
+async function keep(exchange: Exchange, report: Report): Promise<void> {
   try {
-    await recordReport(connection.statements, report);
+    await recordReport(exchange.worker.connection.statements, report);
   } catch (error) {
-    if (!["READ_ONLY", "LOCKED"].includes(toApiError(error).code)) throw error;
+    exchange.unrecorded = toApiError(error).code;
   }
 }
 

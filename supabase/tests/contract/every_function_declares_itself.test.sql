@@ -31,7 +31,7 @@ select results_eq(
   where not coalesce('search_path=""' = any (fun.proconfig), false)
   order by 1
   $$,
-  array['read_row', 'settle_constraints', 'write_row'],
+  array['read_row', 'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'],
   'every function has an empty search_path but those that run the application''s code'
 );
 
@@ -39,7 +39,9 @@ select is_empty(
   $$
   select fun.signature
   from product_function as fun
-  where fun.proname in ('read_row', 'settle_constraints', 'write_row')
+  where fun.proname in (
+    'read_row', 'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'
+  )
     and not 'search_path=public, extensions, pg_temp' = any (fun.proconfig)
   $$,
   'those have the path of the API, and temporary tables last'
@@ -52,7 +54,10 @@ select results_eq(
   where fun.prosecdef
   order by 1
   $$,
-  array['add_member', 'diagnose', 'remove_member', 'run_check', 'run_remediation', 'tune_check'],
+  array[
+    'add_member', 'diagnose', 'freeze', 'freeze_state', 'member_list', 'remove_member', 'run_check',
+    'run_of', 'run_remediation', 'runs', 'tune_check', 'unfreeze'
+  ],
   'security definer are these functions and no others'
 );
 

@@ -1,6 +1,6 @@
 begin;
 
-select plan(7);
+select plan(8);
 
 create function pg_temp.finding()
 returns jsonb
@@ -18,13 +18,16 @@ as $$
   where id = 'bbbbbbbb-0000-4000-8000-000000000004';
 $$;
 
-insert into auth.users (instance_id, id, aud, email, email_confirmed_at)
+insert into auth.users (
+  instance_id, id, aud, email, email_confirmed_at, encrypted_password
+)
 values (
   '00000000-0000-0000-0000-000000000000',
   'bbbbbbbb-0000-4000-8000-000000000004',
   'authenticated',
   'chadi@test.example',
-  now()
+  now(),
+  'x'
 );
 
 select is(pg_temp.finding(), null, 'an account without a ban is no finding');
@@ -34,6 +37,18 @@ select is(pg_temp.finding(), null, 'nor is one whose ban is over');
 
 select pg_temp.ban_until('2999-01-01 00:00:00+00');
 select is(pg_temp.finding() ->> 'code', 'banned', 'a banned account is one');
+
+select is(
+  jsonb_build_object(
+    'remediation', pg_temp.finding() -> 'remediation',
+    'params', pg_temp.finding() -> 'params'
+  ),
+  '{
+    "remediation": "unban-user",
+    "params": {"user_id": "bbbbbbbb-0000-4000-8000-000000000004"}
+  }',
+  'the finding names its remediation, ready to be sent'
+);
 
 select is(
   (pg_temp.finding() #>> '{evidence,banned_until}')::timestamptz,

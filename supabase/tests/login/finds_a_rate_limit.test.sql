@@ -1,6 +1,6 @@
 begin;
 
-select plan(9);
+select plan(10);
 
 set local client_min_messages = warning;
 create table if not exists public.auth_rate_limits (
@@ -70,6 +70,23 @@ select is(
   runbook.diagnose('login', '{"email": "dina@test.example"}') ->> 'verdict',
   'problem',
   'the verdict is a problem, though Auth was not looked at'
+);
+
+insert into auth.users (instance_id, id, aud, email, email_confirmed_at, encrypted_password)
+values (
+  '00000000-0000-0000-0000-000000000000',
+  'bbbbbbbb-0000-4000-8000-00000000b001',
+  'authenticated',
+  'dina@test.example',
+  now(),
+  'x'
+);
+
+select is(
+  runbook.diagnose('login', '{"user_id": "bbbbbbbb-0000-4000-8000-00000000b001"}')
+    #> '{findings,0,params}',
+  '{"email": "dina@test.example"}',
+  'by its id an account is found limited too, and unblocked by its address'
 );
 
 select * from finish();

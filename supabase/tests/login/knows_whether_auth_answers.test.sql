@@ -5,13 +5,16 @@ select plan(7);
 -- The stack may be at work: what it writes waits until this test has rolled back.
 lock table runbook.probe in share row exclusive mode;
 
-insert into auth.users (instance_id, id, aud, email, email_confirmed_at)
+insert into auth.users (
+  instance_id, id, aud, email, email_confirmed_at, encrypted_password
+)
 values (
   '00000000-0000-0000-0000-000000000000',
   'bbbbbbbb-0000-4000-8000-000000000005',
   'authenticated',
   'ok@test.example',
-  now()
+  now(),
+  'x'
 );
 
 create function pg_temp.diagnosis()
@@ -30,7 +33,14 @@ select is(
 );
 
 select is(pg_temp.diagnosis() ->> 'verdict', 'unknown', 'which is not health');
-select is(runbook.stale_probes('login'), array['auth_health'], 'the probe is to be refreshed');
+
+select runbook.record_probe('auth_settings', true, '{"external": {"email": true}}');
+select runbook.record_probe('auth_health', false, '{"status": 401, "took_ms": 4}');
+select matches(
+  pg_temp.diagnosis() #>> '{skipped,0,reason}',
+  'key .* wrong or missing',
+  'an answer about our own key tells nothing about Auth'
+);
 
 select runbook.record_probe('auth_health', true, '{"status": 200, "took_ms": 4}');
 select is(pg_temp.diagnosis() ->> 'verdict', 'ok', 'Auth that answers is health');

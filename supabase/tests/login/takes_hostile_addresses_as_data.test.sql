@@ -1,6 +1,6 @@
 begin;
 
-select plan(11);
+select plan(21);
 
 create function pg_temp.answer(email text)
 returns text
@@ -21,7 +21,17 @@ from (
     ('$1 $$ \\ {{email}}'),
     ('مريم@مدرسة.example'),
     (e'a\nb\tc@test.example'),
-    (e'\u202emoc.elpmaxe@nimda')
+    (e'\u202emoc.elpmaxe@nimda'),
+    ('a+%@gmail.com'),
+    ('@'),
+    ('@gmail.com'),
+    ('+@gmail.com'),
+    ('a@'),
+    ('a@@b@gmial.com'),
+    ('a(*[\@gm(*[\.com'),
+    (repeat('+.', 150) || '@gmail.com'),
+    (repeat('a', 150) || '@' || repeat('b', 150)),
+    (repeat('@', 320))
 ) as hostile (email);
 
 select is(pg_temp.answer(repeat('x', 320)), 'no_such_user', '320 characters are an address');

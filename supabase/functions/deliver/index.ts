@@ -1,0 +1,3 @@
+import { serveDeliver } from "../_shared/serve-deliver.ts";
+
+export default serveDeliver();

@@ -1,0 +1,3 @@
+import { serveDiagnose } from "../_shared/serve-diagnosis.ts";
+
+export default serveDiagnose();

@@ -1,0 +1,3 @@
+import { serveFreeze } from "../_shared/serve-freeze.ts";
+
+export default serveFreeze();

@@ -1,0 +1,3 @@
+import { serveMembers } from "../_shared/serve-members.ts";
+
+export default serveMembers();

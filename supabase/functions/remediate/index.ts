@@ -1,0 +1,3 @@
+import { serveRemediate } from "../_shared/serve-remediation.ts";
+
+export default serveRemediate();

@@ -1,0 +1,3 @@
+import { serveRuns } from "../_shared/serve-runs.ts";
+
+export default serveRuns();

@@ -1,0 +1,3 @@
+import { serveUndo } from "../_shared/serve-undo.ts";
+
+export default serveUndo();
