@@ -1,9 +1,9 @@
 -- The engine of the remediations: plans, applies, verifies.
 --
--- A remediation's function is stable and declares; the engine acts in a subtransaction, asks the
--- diagnosis whether the trouble is gone, and keeps all of it with its record, or nothing. A dry
--- run is the same run, rolled back. What a rollback does not undo (an effect, a statement, a
--- batch, a call) is only planned there, and begins once the run is on record.
+-- A remediation's function declares; the engine acts in a subtransaction and asks the diagnosis. A
+-- dry run is the same, rolled back. What no rollback undoes is only planned there: statements,
+-- batches and calls begin after the commit; an effect comes last before it, so a session killed in
+-- between leaves an effect without its record.
 
 -- What identifies a plan: when any of it differs, the world moved. What a change generates (the
 -- image after it, the key of a new row) is no part.
