@@ -34,7 +34,11 @@ const definitions = {
     message: "The body must be JSON.",
     hint: "Send content-type: application/json.",
   },
-  NOT_FOUND: { status: 404, message: "There is no such thing." },
+  NOT_FOUND: {
+    status: 404,
+    message: "What this request names does not exist.",
+    hint: "Check the address and the parameters; GET remediation-runs lists the runs.",
+  },
   UNKNOWN_ENTRY: { status: 404, message: "The runbook has no such entry." },
   PLAN_CHANGED: {
     status: 409,
