@@ -117,11 +117,17 @@ create table runbook.check (
   description text not null,
   function text not null,
   position integer not null,
+  check_group text not null default 'runbook',
   unit text,
   thresholds jsonb not null default '{}',
   codes jsonb not null default '{}',
   constraint check_pkey primary key (name),
   constraint check_position_key unique (position),
+  constraint check_group_is_known check (
+    check_group in (
+      'runbook', 'platform', 'activity', 'statements', 'indexes', 'storage', 'limits'
+    )
+  ),
   constraint name_is_snake_case check (name ~ '^[a-z][a-z0-9]*(_[a-z0-9]+)*$'),
   constraint thresholds_is_an_object check (jsonb_typeof(thresholds) = 'object'),
   constraint codes_is_an_object check (jsonb_typeof(codes) = 'object')
@@ -132,6 +138,8 @@ comment on column runbook.check.title is 'What the check looks at, in a few word
 comment on column runbook.check.function is
 'Qualified name of a stable function (settings jsonb) returning runbook.check_result.';
 comment on column runbook.check.position is 'The cheapest check comes first.';
+comment on column runbook.check.check_group is
+'What the check is about; the checks of a group are evaluated together on schedule.';
 comment on column runbook.check.unit is 'Unit of the value, for people.';
 comment on column runbook.check.thresholds is
 'Numbers by name, as the runbook ships them; runbook.check_tuning may override them.';

@@ -309,7 +309,17 @@ comment on function runbook.check_clock_not_shifted(jsonb) is
 'How many seconds runbook.now() is off: clock_shifted.';
 revoke all on function runbook.check_clock_not_shifted(jsonb) from public;
 
-insert into runbook.check (name, title, description, function, position, unit, thresholds, codes)
+insert into runbook.check (
+  name,
+  title,
+  description,
+  function,
+  position,
+  check_group,
+  unit,
+  thresholds,
+  codes
+)
 values
   (
     'clock_not_shifted',
@@ -317,6 +327,7 @@ values
     'The runbook''s clock can be moved for tests; in production it must not be.',
     'runbook.check_clock_not_shifted',
     10,
+    'runbook',
     's off',
     '{}',
     '{"clock_shifted": "runbook.now() is not the real time."}'
@@ -327,6 +338,7 @@ values
     'The database answers, and is neither in recovery nor read-only by default.',
     'runbook.check_database_writable',
     20,
+    'platform',
     null,
     '{}',
     '{
@@ -340,6 +352,7 @@ values
     'An edge function asked Auth for its health.',
     'runbook.check_auth_reachable',
     30,
+    'platform',
     'ms',
     '{"max_age_s": 60, "scheduled_max_age_s": 130}',
     '{"auth_unreachable": "Auth did not answer, or not with success."}'
@@ -350,6 +363,7 @@ values
     'Edge functions and schema are released together and must be of one version.',
     'runbook.check_versions_agree',
     40,
+    'runbook',
     null,
     '{"max_age_s": 60, "scheduled_max_age_s": 130}',
     '{"versions_differ": "Edge functions and schema are of different versions."}'
@@ -360,6 +374,7 @@ values
     'Connections against the limit that ordinary roles have.',
     'runbook.check_connections',
     50,
+    'activity',
     '% used',
     '{"warning": 80, "critical": 90}',
     '{"connections_used_up": "Few of the connections that ordinary roles may use are left."}'

@@ -529,13 +529,24 @@ comment on function runbook.check_cron_alive(jsonb) is
 tick_failed, doorbell_failed.';
 revoke all on function runbook.check_cron_alive(jsonb) from public;
 
-insert into runbook.check (name, title, description, function, position, unit, thresholds, codes)
+insert into runbook.check (
+  name,
+  title,
+  description,
+  function,
+  position,
+  check_group,
+  unit,
+  thresholds,
+  codes
+)
 values (
   'cron_alive',
   'Schedule (pg_cron)',
   'pg_cron is there and called the tick within the last minutes, with success.',
   'runbook.check_cron_alive',
   60,
+  'runbook',
   's since the last tick',
   '{"late_after_s": 180}',
   '{

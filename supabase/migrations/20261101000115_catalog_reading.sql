@@ -1,0 +1,151 @@
+-- Reading the catalogs so that it never waits: who holds or awaits an exclusive lock, names of
+-- relations and values for people.
+--
+-- Many of the server's own functions lock the relation that they are asked about (sizes,
+-- definitions, expressions), and so hang behind a waiting ALTER TABLE. These read plain rows.
+
+-- The exclusive locks on relations that other sessions of this database hold or wait for.
+--
+-- Cost: pg_locks once, which takes each partition of the lock table for a moment; call it once a
+-- check, not once an object.
+create function runbook.exclusive_locks()
+returns table (
+  relation oid,
+  pid integer,
+  is_granted boolean,
+  seconds numeric,
+  description text
+)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    lck.relation,
+    lck.pid,
+    lck.granted,
+    round(
+      extract(
+        epoch from clock_timestamp() - coalesce(lck.waitstart, act.state_change, act.xact_start)
+      ),
+      1
+    ),
+    format(
+      'pid %s (%s, %s) %s an exclusive lock since %s',
+      lck.pid,
+      coalesce(act.usename, 'unknown role'),
+      coalesce(nullif(act.application_name, ''), coalesce(act.backend_type, 'unknown')),
+      case when lck.granted then 'holds' else 'waits for' end,
+      runbook.utc_text(coalesce(lck.waitstart, act.state_change, act.xact_start))
+    ) collate "default"
+  from pg_catalog.pg_locks as lck
+  left join pg_catalog.pg_stat_activity as act on act.pid = lck.pid
+  where lck.locktype = 'relation'
+    and lck.mode = 'AccessExclusiveLock'
+    and lck.pid <> pg_backend_pid()
+    and lck.database = (
+      select dat.oid
+      from pg_catalog.pg_database as dat
+      where dat.datname = current_database()
+    );
+$$;
+
+comment on function runbook.exclusive_locks() is
+'One row for each AccessExclusiveLock on a relation of this database that another session holds or
+waits for: relation, pid, is_granted, seconds, and a description for people.';
+revoke all on function runbook.exclusive_locks() from public;
+
+-- The name of a relation as one writes it in SQL, with its schema; null when it is gone.
+create function runbook.relation_name(relation oid)
+returns text
+language sql
+stable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select format('%I.%I', nsp.nspname, rel.relname) collate "default"
+  from pg_catalog.pg_class as rel
+  inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
+  where rel.oid = relation_name.relation;
+$$;
+
+comment on function runbook.relation_name(oid) is
+'The quoted, schema-qualified name of a relation, or null. Takes no lock.';
+revoke all on function runbook.relation_name(oid) from public;
+
+-- Finds the relation that somebody means by a name. Without a schema it is one of schema public.
+create function runbook.relation_of(name text)
+returns oid
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_parts text[];
+  v_relation oid;
+begin
+  begin
+    v_parts := parse_ident(relation_of.name);
+  exception
+    when invalid_parameter_value then
+      raise exception 'This is not the name of a table: %.', quote_nullable(relation_of.name)
+        using errcode = '22023', hint = 'Write it as schema.table, like public.profiles.';
+  end;
+
+  if cardinality(v_parts) is distinct from 1 and cardinality(v_parts) is distinct from 2 then
+    raise exception 'This is not the name of a table: %.', quote_nullable(relation_of.name)
+      using errcode = '22023', hint = 'Write it as schema.table, like public.profiles.';
+  end if;
+
+  select rel.oid
+  into v_relation
+  from pg_catalog.pg_class as rel
+  inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
+  where rel.relname = v_parts[cardinality(v_parts)]
+    and nsp.nspname = case when cardinality(v_parts) = 2 then v_parts[1] else 'public' end;
+
+  if not found then
+    raise exception 'There is no relation %.', relation_of.name
+      using
+        errcode = 'P0002',
+        hint = 'Without a schema it is sought in public. Upper case needs double quotes.';
+  end if;
+
+  return v_relation;
+end;
+$$;
+
+comment on function runbook.relation_of(text) is
+'The oid of a table, view or index by its name, as SQL writes it. Raises 22023 for what is no name,
+P0002 where there is none. Takes no lock.';
+revoke all on function runbook.relation_of(text) from public;
+
+-- A duration for people: its two largest units.
+create function runbook.duration_text(duration interval)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when total.seconds is null then null
+    when total.seconds < 0 then '-' || runbook.duration_text(-duration_text.duration)
+    when total.seconds < 10 then round(total.seconds, 1) || ' s'
+    when total.seconds < 60 then round(total.seconds) || ' s'
+    when total.seconds < 3600
+      then format('%s min %s s', div(total.seconds, 60), mod(trunc(total.seconds), 60))
+    when total.seconds < 86400
+      then format('%s h %s min', div(total.seconds, 3600), div(mod(total.seconds, 3600), 60))
+    else format('%s d %s h', div(total.seconds, 86400), div(mod(total.seconds, 86400), 3600))
+  end
+  from (select extract(epoch from duration_text.duration)) as total (seconds);
+$$;
+
+comment on function runbook.duration_text(interval) is
+'A duration in its two largest units: 2.5 s, 3 min 20 s, 5 h 7 min, 12 d 4 h.';
+revoke all on function runbook.duration_text(interval) from public;
