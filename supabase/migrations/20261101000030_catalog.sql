@@ -141,10 +141,10 @@ grant select on table runbook.check_group to runbook_viewer;
 
 insert into runbook.check_group (name, title, position, every, budget, largest_share)
 values
-  ('runbook', 'Runbook', 1, '1 minute', '2 seconds', 0.01),
+  ('runbook', 'Runbook', 1, '1 minute', '2 seconds', 0.005),
   ('platform', 'Platform', 2, '1 minute', '5 seconds', 0.001),
   -- What stops people now: looked at often, also when a stuck database makes it slow.
-  ('activity', 'Activity', 3, '1 minute', '2 seconds', 0.01),
+  ('activity', 'Activity', 3, '1 minute', '2 seconds', 0.005),
   ('limits', 'Limits', 4, '5 minutes', '5 seconds', 0.001),
   ('statements', 'Statements', 5, '10 minutes', '10 seconds', 0.001),
   ('indexes', 'Indexes', 6, '60 minutes', '10 seconds', 0.001),

@@ -189,6 +189,7 @@ declare
   v_subject constant text := suppress_finding.params ->> 'subject';
   v_codes jsonb;
   v_until timestamptz;
+  v_entry jsonb;
   v_severity text;
   v_known runbook.suppression;
   v_summary text;
@@ -225,15 +226,20 @@ begin
     )
   );
 
+  v_entry := runbook.run_check(v_check, scheduled => true);
+
   select fnd.content ->> 'severity'
   into v_severity
-  from jsonb_array_elements(runbook.run_check(v_check) -> 'findings') as fnd (content)
+  from jsonb_array_elements(v_entry -> 'findings') as fnd (content)
   where fnd.content ->> 'code' = v_code
     and (v_subject is null or fnd.content ->> 'subject' = v_subject)
   order by runbook.severity_rank(fnd.content ->> 'severity') desc
   limit 1;
 
-  if not found then
+  if not found and v_entry ->> 'status' in ('error', 'skipped') then
+    raise exception 'The check % could not look: %', v_check, v_entry ->> 'reason'
+      using errcode = '55000', hint = 'Only what is found can be suppressed. Try again.';
+  elsif not found then
     raise exception 'The check % does not find % now.',
       v_check, v_code || coalesce(' for ' || v_subject, '')
       using

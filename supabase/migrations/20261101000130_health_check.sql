@@ -434,7 +434,11 @@ security invoker
 set search_path = ''
 as $$
   select case status_sentence.report ->> 'status'
-    when 'ok' then 'Everything that was looked at is in order.'
+    when 'ok' then case
+      when (status_sentence.report ->> 'suppressed')::integer > 0
+        then 'Nothing is wrong but what is suppressed.'
+      else 'Everything that was looked at is in order.'
+    end
     when 'warning' then 'Something needs attention soon.'
     when 'critical' then 'Something needs attention now.'
     else 'Not everything could be looked at.'
@@ -552,14 +556,15 @@ as $$
       0,
       'suppressed',
       format(
-        '%s findings: %s',
+        '%s: %s',
         report_parts.report ->> 'suppressed',
         string_agg(
           format(
-            '%s (%s)%s',
+            '%s (%s) until %s%s',
             sup.content ->> 'code',
-            coalesce(sup.content ->> 'subject', 'all'),
-            coalesce(': ' || (sup.content ->> 'reason'), '')
+            sup.content ->> 'subject',
+            left(sup.content ->> 'until', 10),
+            coalesce(', ' || left(sup.content ->> 'reason', 100), '')
           ),
           '; '
           order by rnk.position

@@ -336,7 +336,8 @@ begin
   where tkt.issued_at <= clock_timestamp() - interval '2 minutes';
 
   if extract(minute from clock_timestamp()) = 0 then
-    perform runbook.forget_old_ticks(v_kept_for);
+    -- The log tells no more than the reports do, and each of its rows repeats the command.
+    perform runbook.forget_old_ticks(least(v_kept_for, interval '1 day'));
     perform runbook.forget_old_reports(v_kept_for);
   end if;
 
