@@ -1,4 +1,4 @@
-import { table } from "../bench/table.ts";
+import { table, wholeNumber } from "../bench/table.ts";
 import type { Fault } from "./lab.ts";
 import type { PeerResult } from "./peers/peer.ts";
 import type { LabResult } from "./run-lab.ts";
@@ -30,8 +30,8 @@ export function labChapter(result: LabResult): string {
           found === undefined ? "" : "found",
           ...ran.map((peer) => judge(fault, peer)),
         ]),
-        ["of the 20 published", ...sums(published)],
-        ["of all", ...sums(faults)],
+        ["of the 20 published", ...suwholeNumber(published)],
+        ["of all", ...suwholeNumber(faults)],
       ],
     ),
     table(
@@ -52,12 +52,16 @@ export function labChapter(result: LabResult): string {
     table(
       ["time", "runbook", ...titles],
       [
-        ["calm: everything, ms", "", ...ran.map(({ calm }) => ms(sumOf(calm)))],
-        ["stuck: everything, ms", ms(result.tookMs), ...ran.map(({ stuck }) => ms(sumOf(stuck)))],
+        ["calm: everything, ms", "", ...ran.map(({ calm }) => wholeNumber(sumOf(calm)))],
+        [
+          "stuck: everything, ms",
+          wholeNumber(result.tookMs),
+          ...ran.map(({ stuck }) => wholeNumber(sumOf(stuck))),
+        ],
         [
           "stuck: slowest part, ms",
-          ms(Math.max(...report.checks.map(({ took_ms }) => took_ms))),
-          ...ran.map(({ stuck }) => ms(maxOf(stuck))),
+          wholeNumber(Math.max(...report.checks.map(({ took_ms }) => took_ms))),
+          ...ran.map(({ stuck }) => wholeNumber(maxOf(stuck))),
         ],
         ["parts", String(report.checks.length), ...ran.map(({ calm }) => String(calm.commands?.length ?? 0))],
         [
@@ -90,8 +94,4 @@ function sumOf({ commands }: PeerResult): number {
 
 function maxOf({ commands }: PeerResult): number {
   return Math.max(0, ...(commands ?? []).map(({ tookMs }) => tookMs));
-}
-
-function ms(value: number): string {
-  return Math.round(value).toLocaleString("en-US");
 }

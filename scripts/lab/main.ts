@@ -1,5 +1,5 @@
 // `npm run lab`: seeds a database of its own with known faults and traps, asks our checks and every peer that is installed,
-// and prints who found what and how long it took. `-- --ours` asks no peer; `-- --write` puts the tables into
+// and prints who found what and how long it took. `-- --large` measures on 10,000 tables instead; `-- --ours` asks no peer; `-- --write` puts the tables into
 // docs/benchmarks.md; `-- --keep <file>` writes what everyone said into a file. Ends with 1 when we missed a fault or fell
 // into a trap.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,6 +11,7 @@ import type { Stack } from "../stack/stack.ts";
 import { describeError } from "../stack/stack-error.ts";
 import { labChapter } from "./lab-report.ts";
 import { startLabStack } from "./lab-stack.ts";
+import { largeCatalogChapter, measureLargeCatalog } from "./large-catalog.ts";
 import { runLab } from "./run-lab.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -32,6 +33,7 @@ try {
     options: {
       ours: { type: "boolean", default: false },
       write: { type: "boolean", default: false },
+      large: { type: "boolean", default: false },
       keep: { type: "string" },
     },
   });
@@ -42,27 +44,33 @@ try {
     "lab",
     createProgress((line) => console.log(line)),
   );
+  if (values.large) {
+    const path = values.ours ? null : (process.env["PATH"] ?? "");
+    const large = await measureLargeCatalog({ stack, root, path }, (line) => console.log(`  ${line}`));
+    show("At 10,000 tables", "npm run lab -- --large", largeCatalogChapter(large), values.write);
+    await end(0);
+  }
   const result = await runLab({
     stack,
     root,
     path: values.ours ? null : (process.env["PATH"] ?? ""),
     progress: (line) => console.log(`  ${line}`),
   });
-  console.log(`\n${labChapter(result)}\n`);
+  show("The fault lab", "npm run lab", labChapter(result), values.write);
   for (const { check, summary } of result.others) console.log(`Not seeded: ${check}: ${summary}`);
   if (values.keep !== undefined) writeFileSync(values.keep, JSON.stringify(result, null, 2));
-  if (values.write) {
-    const page = join(root, "docs", "benchmarks.md");
-    writeFileSync(
-      page,
-      withChapter(readFileSync(page, "utf8"), "The fault lab", "npm run lab", labChapter(result)),
-    );
-    console.log("Written: docs/benchmarks.md");
-  }
   const wrong =
     result.faults.filter(({ found }) => found === undefined).length +
     result.traps.filter(({ alarm }) => alarm !== "").length;
   await end(wrong === 0 ? 0 : 1);
 } catch (error) {
   await end(1, describeError(error));
+}
+
+function show(title: string, command: string, chapter: string, write: boolean): void {
+  console.log(`\n${chapter}\n`);
+  if (!write) return;
+  const page = join(root, "docs", "benchmarks.md");
+  writeFileSync(page, withChapter(readFileSync(page, "utf8"), title, command, chapter));
+  console.log("Written: docs/benchmarks.md");
 }

@@ -55,6 +55,9 @@ export interface LabOptions {
 const peers = [supabaseInspect, supabaseAdvisors, checkPostgres, postgresExporter];
 
 /** The counters of other sessions arrive when those have been idle for ten seconds; a long query is one of five. */
+/** A command that waits for a lock waits as long as the lock is held. */
+const peerLimitMs = 20_000;
+
 const settleMs = 11_000;
 
 /** Seeds the database of a stack with every fault and trap, asks us and the peers, and says who found what. */
@@ -135,7 +138,12 @@ async function askPeers(options: LabOptions & { path: string }): Promise<PeerRes
   const results: PeerResult[] = [];
   for (const peer of peers) {
     options.progress(`asking ${peer.title}`);
-    const target = { url: options.stack.databaseUrl, root: options.root, path: options.path };
+    const target = {
+      url: options.stack.databaseUrl,
+      root: options.root,
+      path: options.path,
+      limitMs: peerLimitMs,
+    };
     results.push({ name: peer.name, title: peer.title, commands: await peer.run(target) });
   }
   return results;

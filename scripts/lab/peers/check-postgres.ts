@@ -20,7 +20,7 @@ const actions: readonly { name: string; args: string[] }[] = [
 export const checkPostgres: Peer = {
   name: "check_postgres",
   title: "check_postgres",
-  run: async ({ url, path }) => {
+  run: async ({ url, path, limitMs }) => {
     const { hostname, port, username, password, pathname } = new URL(url);
     const results: PeerCommand[] = [];
     for (const { name, args } of actions) {
@@ -37,7 +37,7 @@ export const checkPostgres: Peer = {
             "--verbose",
             ...args,
           ],
-          { limitMs: 20_000, env: { PATH: path } },
+          { limitMs, env: { PATH: path } },
         );
         results.push({ name, ...result });
       } catch {

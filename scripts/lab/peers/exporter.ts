@@ -3,13 +3,11 @@ import { once } from "node:events";
 import { findFreePorts } from "../../stack/ports.ts";
 import type { Peer } from "./peer.ts";
 
-const limitMs = 20_000;
-
 /** Debian's `prometheus-postgres-exporter`, asked once for its metrics. */
 export const postgresExporter: Peer = {
   name: "exporter",
   title: "postgres_exporter",
-  run: async ({ url, path }) => {
+  run: async ({ url, path, limitMs }) => {
     const { api } = await findFreePorts();
     const address = `127.0.0.1:${api}`;
     const child = spawn("prometheus-postgres-exporter", [`--web.listen-address=${address}`], {

@@ -7,6 +7,8 @@ export interface Target {
   url: string;
   /** Where programs are looked for, as in the variable PATH. */
   path: string;
+  /** After this long a command is ended, and counts as hanging. */
+  limitMs: number;
   /** The project's directory. */
   root: string;
 }

@@ -3,9 +3,6 @@ import { join } from "node:path";
 import type { Peer, PeerCommand, Target } from "./peer.ts";
 import { runProgram } from "./run-program.ts";
 
-/** A command that waits for a lock waits as long as the lock is held. */
-const limitMs = 20_000;
-
 /** `supabase inspect db`, the subcommands that are not deprecated. */
 export const supabaseInspect: Peer = {
   name: "inspect",
@@ -44,7 +41,7 @@ export const supabaseAdvisors: Peer = {
 };
 
 async function runCommands(
-  { root, url, path }: Target,
+  { root, url, path, limitMs }: Target,
   commands: readonly { name: string; args: string[] }[],
 ): Promise<PeerCommand[] | null> {
   const program = join(root, "node_modules", ".bin", "supabase");
