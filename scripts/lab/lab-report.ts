@@ -30,8 +30,8 @@ export function labChapter(result: LabResult): string {
           found === undefined ? "" : "found",
           ...ran.map((peer) => judge(fault, peer)),
         ]),
-        ["of the 20 published", ...suwholeNumber(published)],
-        ["of all", ...suwholeNumber(faults)],
+        ["of the 20 published", ...sums(published)],
+        ["of all", ...sums(faults)],
       ],
     ),
     table(

@@ -82,14 +82,18 @@ export async function runLab({ stack, root, path, progress }: LabOptions): Promi
         progress(`seeding ${one.id}: ${one.title} (${seeded} of ${everything.length})`);
         await one.make(lab);
       }
+    };
+    const settle = async (): Promise<void> => {
       progress("waiting until the counters have arrived");
       await new Promise((wake) => setTimeout(wake, settleMs));
     };
     const ask = async (when: string): Promise<PeerResult[]> =>
       path === null ? [] : askPeers({ stack, root, path, progress: (line) => progress(`${when}: ${line}`) });
     await seed(false);
+    if (path !== null) await settle();
     const calm = await ask("calm database");
     await seed(true);
+    await settle();
     await tune(lab.sql);
     await askOurselves(lab.sql); // fills the caches, as the schedule would have
     const { report, tookMs } = await askOurselves(lab.sql);
