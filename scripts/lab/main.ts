@@ -1,5 +1,6 @@
 // `npm run lab`: seeds a database of its own with known faults and traps, asks our checks and every peer that is installed,
-// and prints who found what and how long it took. `-- --large` measures on 10,000 tables instead; `-- --ours` asks no peer; `-- --write` puts the tables into
+// and prints who found what and how long it took. `-- --large` measures on 10,000 tables instead, `-- --cost` how much
+// throughput the schedule costs; `-- --ours` asks no peer; `-- --write` puts the tables into
 // docs/benchmarks.md; `-- --keep <file>` writes what everyone said into a file. Ends with 1 when we missed a fault or fell
 // into a trap.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -9,6 +10,7 @@ import { withChapter } from "../bench/page-chapters.ts";
 import { createProgress } from "../stack/progress.ts";
 import type { Stack } from "../stack/stack.ts";
 import { describeError } from "../stack/stack-error.ts";
+import { costChapter, measureCostOfSchedule } from "./cost-of-schedule.ts";
 import { labChapter } from "./lab-report.ts";
 import { startLabStack } from "./lab-stack.ts";
 import { largeCatalogChapter, measureLargeCatalog } from "./large-catalog.ts";
@@ -34,6 +36,7 @@ try {
       ours: { type: "boolean", default: false },
       write: { type: "boolean", default: false },
       large: { type: "boolean", default: false },
+      cost: { type: "boolean", default: false },
       keep: { type: "string" },
     },
   });
@@ -48,6 +51,14 @@ try {
     const path = values.ours ? null : (process.env["PATH"] ?? "");
     const large = await measureLargeCatalog({ stack, root, path }, (line) => console.log(`  ${line}`));
     show("At 10,000 tables", "npm run lab -- --large", largeCatalogChapter(large), values.write);
+    await end(0);
+  }
+  if (values.cost) {
+    const cost = await measureCostOfSchedule({ stack, path: process.env["PATH"] ?? "" }, (line) =>
+      console.log(`  ${line}`),
+    );
+    if (cost === null) await end(1, "pgbench is not on the PATH: it comes with Postgres' own packages.");
+    else show("What the schedule costs", "npm run lab -- --cost", costChapter(cost), values.write);
     await end(0);
   }
   const result = await runLab({
