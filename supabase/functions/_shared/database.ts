@@ -60,19 +60,6 @@ export async function enter(sql: Statements, claims: Json, requestId: string, li
   return door.parse(row?.["door"]);
 }
 
-/** Sets the limits for the transaction of a caller that is not asked for a role: the schedule. */
-export async function setLimits(sql: Statements, limits: Limits): Promise<void> {
-  await sql`
-    select
-      set_config('statement_timeout', ${limits.statement}, true),
-      set_config('lock_timeout', ${limits.lock}, true)`;
-}
-
-/** Gives the rest of the transaction a viewer's rights and no name: a ticket has no role of its own. */
-export async function actAsViewer(sql: Statements): Promise<void> {
-  await sql`select set_config('role', 'runbook_viewer', true)`;
-}
-
 /** Uses up a one-time ticket. */
 export async function redeemTicket(sql: Statements, ticket: string, endpoint: string): Promise<void> {
   await sql`select runbook.redeem_ticket(${ticket}::text, ${endpoint}::text)`;
@@ -175,9 +162,24 @@ export async function recordProbes(sql: Statements, probes: readonly Probe[]): P
       as seen (name text, ok boolean, evidence jsonb)`;
 }
 
-/** The checks, cheapest first. */
-export async function checkNames(sql: Statements): Promise<string[]> {
-  const [row] = await sql`select to_jsonb(runbook.check_names()) as names`;
+/** Which checks are asked for: by name, by group; all of them for nulls. */
+export interface Choice {
+  checks: readonly string[] | null;
+  groups: readonly string[] | null;
+}
+
+/**
+ * The checks of a choice, cheapest first. An empty list counts as none.
+ * @throws a database error RB400 for names that the catalog does not have.
+ */
+export async function chosenChecks(sql: Statements, { checks, groups }: Choice): Promise<string[]> {
+  const [row] = await sql`
+    select to_jsonb(
+      runbook.chosen_checks(
+        (select array_agg(ask.name) from jsonb_array_elements_text(${JSON.stringify(checks ?? [])}::text::jsonb) as ask (name)),
+        (select array_agg(ask.name) from jsonb_array_elements_text(${JSON.stringify(groups ?? [])}::text::jsonb) as ask (name))
+      )
+    ) as names`;
   return z.array(z.string()).parse(row?.["names"]);
 }
 
@@ -191,10 +193,14 @@ export async function runCheck(sql: Statements, check: string): Promise<Json> {
 export async function composeReport(
   sql: Statements,
   entries: readonly Json[],
-  detail: boolean,
+  { detail, isPartial }: { detail: boolean; isPartial: boolean },
 ): Promise<Json> {
   const [row] = await sql`
-    select runbook.compose_report(${JSON.stringify(entries)}::text::jsonb, ${detail}::boolean) as report`;
+    select runbook.compose_report(
+      ${JSON.stringify(entries)}::text::jsonb,
+      detail => ${detail}::boolean,
+      is_partial => ${isPartial}::boolean
+    ) as report`;
   return json.parse(row?.["report"]);
 }
 

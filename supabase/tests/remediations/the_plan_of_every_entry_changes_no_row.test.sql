@@ -37,7 +37,16 @@ values
   ('confirm-email', '{"email": "new@test.example"}'),
   ('unban-user', '{"email": "out@test.example"}'),
   ('sign-out-user', '{"email": "out@test.example"}'),
-  ('forget-person', '{"email": "out@test.example"}');
+  ('forget-person', '{"email": "out@test.example"}'),
+  (
+    'suppress-finding',
+    jsonb_build_object(
+      'check', 'clock_not_shifted', 'code', 'clock_shifted', 'until', now() + interval '1 day'
+    )
+  );
+
+-- So that there is a finding to suppress.
+select runbook.shift_clock('1 second');
 
 -- Every row of every table that this login may read, with its place.
 create function pg_temp.fingerprint()
