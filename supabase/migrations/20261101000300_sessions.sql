@@ -1,5 +1,5 @@
--- Sessions: who is behind a backend, what it runs without the values in it, how it can be ended, and
--- who waits for whom. What the checks of the groups activity and limits have in common.
+-- Sessions: who is behind a backend, what it runs without the values in it, how it can be ended,
+-- and who waits for whom. What the checks of the group activity have in common.
 --
 -- Relies on: pg_monitor for the other sessions' statements; without it these checks are `skipped`.
 
@@ -79,6 +79,26 @@ comment on function runbook.statement_gist(text, integer) is
 'The beginning of a statement without literals, comments and bodies; null when nothing is left.';
 revoke all on function runbook.statement_gist(text, integer) from public;
 
+-- A number of things, for people.
+create function runbook.counted(number bigint, thing text)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select format(
+    '%s %s%s',
+    btrim(to_char(counted.number, '999,999,999,999,999,999,999')),
+    counted.thing,
+    case when counted.number <> 1 then 's' end
+  );
+$$;
+
+comment on function runbook.counted(bigint, text) is '1 session, 12,345 sessions.';
+revoke all on function runbook.counted(bigint, text) from public;
+
 -- Who is behind a session, in the words of the platform. The application name is what the client
 -- says of itself.
 create function runbook.session_owner(application_name text, role_name text, backend_type text)
@@ -99,7 +119,8 @@ as $$
     when session_owner.application_name like 'runbook%' then 'the runbook'
     when session_owner.application_name ilike 'supavisor%' then 'Supavisor (pooler)'
     when session_owner.application_name ilike 'pgbouncer%' then 'PgBouncer (pooler)'
-    when session_owner.application_name ilike 'postgrest%' or session_owner.role_name = 'authenticator'
+    when session_owner.application_name ilike 'postgrest%'
+      or session_owner.role_name = 'authenticator'
       then 'PostgREST (Data API)'
     when session_owner.application_name like 'realtime%'
       or session_owner.role_name = 'supabase_realtime_admin'
@@ -185,7 +206,8 @@ as $$
 $$;
 
 comment on function runbook.sessions() is
-'Sessions other than our own: who they are, what they do since when, whether they can be signalled.';
+'Sessions other than our own: who they are, what they do since when, and whether they can be
+signalled.';
 revoke all on function runbook.sessions() from public;
 
 -- Why the statistics of other sessions cannot be read; null when they can.
@@ -323,13 +345,16 @@ as $$
         from unnest(bld.blockers) as blk (pid)
         where blk.pid <> 0
         union
-        -- The server gives a prepared transaction the pid 0; its lock says which one it is.
-        select -split_part(lck.virtualtransaction, '/', 2)::bigint
+        -- The server gives a prepared transaction the pid 0; the lock on its id says which it is.
+        select -own.transactionid::text::bigint
         from locks as lck
+        inner join locks as own on own.virtualtransaction = lck.virtualtransaction
+          and own.locktype = 'transactionid'
+          and own.pid is null
+          and own.granted
         where 0 = any (bld.blockers)
           and lck.granted
           and lck.pid is null
-          and lck.virtualtransaction like '-1/%'
           and (
             lck.locktype, lck.database, lck.relation, lck.page, lck.tuple, lck.virtualxid,
             lck.transactionid, lck.classid, lck.objid, lck.objsubid

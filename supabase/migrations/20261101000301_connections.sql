@@ -2,8 +2,8 @@
 --
 -- Relies on: runbook.sessions().
 
--- The limits on connections that are near: of the server, and of roles and databases with a limit of
--- their own. The value is the server's.
+-- The limits on connections that are near: of the server, and of roles and databases with a limit
+-- of their own. The value is the server's.
 --
 -- Cost: pg_stat_activity once; no lock.
 -- Misses: what a pooler in front of the database holds back; limits of the platform's gateway.
@@ -176,7 +176,7 @@ values
   (
     'connections',
     'Connections',
-    'Connections by owner, role and state against the limits of the server, of roles and databases.',
+    'Connections by owner, role and state against the limits of server, roles and databases.',
     'runbook.check_connections',
     100,
     'activity',

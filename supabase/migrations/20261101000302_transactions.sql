@@ -80,7 +80,7 @@ begin
         left(idl.label, 90),
         runbook.duration_text(v_now - idl.state_change),
         coalesce(' after: ' || left(idl.gist, 60), ''),
-        case when idl.blocks > 0 then format('; it blocks %s sessions', idl.blocks) end,
+        case when idl.blocks > 0 then '; it blocks ' || runbook.counted(idl.blocks, 'session') end,
         case
           when idl.can_signal then 'End it.'
           else 'It is a superuser''s, which only the platform can end: restart what holds it.'
@@ -257,8 +257,8 @@ begin
         -- What runbook.statement performs is followed by the run that it belongs to.
         and ses.application_name not like 'runbook run %'
         and ses.query !~* (
-          '^[[:space:]]*(vacuum|analyze|reindex|cluster|copy|create[[:space:]]+(unique[[:space:]]+)?'
-          'index|refresh[[:space:]]+materialized|start_replication|base_backup|listen)\M'
+          '^[[:space:]]*(vacuum|analyze|reindex|cluster|copy|'
+          'create[[:space:]]+(unique[[:space:]]+)?index|refresh[[:space:]]+materialized|start_replication|base_backup|listen)\M'
         )
       order by ses.query_start
       limit 100
@@ -480,8 +480,8 @@ values
     120,
     'activity',
     'statements',
-    -- The handbook alerts above 5 s; Supabase advises 10 min at most for a job of pg_cron; twice the
-    -- platform's statement_timeout of 2 min is reached only where somebody has lifted it.
+    -- The handbook alerts above 5 s; Supabase advises 10 min at most for a job of pg_cron; twice
+    -- the platform's statement_timeout of 2 min is reached only where somebody has lifted it.
     '{"after_s": 5, "critical_after_s": 240, "job_after_s": 600}',
     '{"long_running_query": "A statement has been running for longer than the handbook allows."}'
   ),

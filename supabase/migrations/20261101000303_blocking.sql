@@ -1,13 +1,11 @@
 -- Who stands at the head of a queue of waiting sessions: one finding an incident, with the safest
--- way to let the others go on.
---
--- A queue behind a change of a table has two to blame: the one that holds the table, often idle in
--- a transaction after a mere SELECT, and the ALTER TABLE that waits for it and stops all who come
--- later. Ending the wait of the second is harmless, so that is advised where it helps.
+-- way to let the others go on. A queue behind a change of a table has two to blame: the one that
+-- holds the table, often idle in a transaction after a mere SELECT, and the ALTER TABLE that waits
+-- for it and stops all who come later. Ending the wait of the second is harmless.
 -- Relies on: runbook.lock_waits(), runbook.sessions().
 
--- The queues: one row for each root, a session or prepared transaction that others wait for and that
--- waits for none. A session behind several roots is counted at the root with the longest queue.
+-- The queues: one row for each root, a session or prepared transaction that others wait for and
+-- that waits for none. A session behind several roots is counted at the one with the longest queue.
 --
 -- Cost: pg_locks once, pg_blocking_pids for each waiting session.
 -- Misses: advisory locks that an application takes by trying again and again.
@@ -278,7 +276,9 @@ begin
       v_what := coalesce(v_what, format('Prepared transaction %s', -v_queue.root));
       v_advice := 'Commit or roll back what was prepared, as its owner.';
     elsif v_queue.root = any (v_queue.waiting_pids) then
-      v_what := format('%s and others wait for each other: it', coalesce(v_root.label, 'A session'));
+      v_what := format(
+        '%s and others wait for each other: it', coalesce(v_root.label, 'A session')
+      );
       v_advice := 'The server ends one of them after deadlock_timeout.';
     else
       v_what := format(
@@ -322,7 +322,10 @@ begin
 
     if v_middle.pid is not null then
       v_tail := format(
-        ', %s of them behind pid %s: %s', v_queue.middle_frees, v_middle.pid, left(v_middle.gist, 50)
+        ', %s of them behind pid %s: %s',
+        v_queue.middle_frees,
+        v_middle.pid,
+        left(v_middle.gist, 50)
       );
 
       -- When all that wait wait for the change, and only it for the root, ending the wait of the
@@ -344,10 +347,13 @@ begin
         else format('pid %s', v_queue.root)
       end,
       format(
-        '%s holds up %s sessions (%s API requests)%s for %s%s. %s',
+        '%s holds up %s%s%s for %s%s. %s',
         v_what,
-        v_queue.waiting,
-        v_queue.api_waiting,
+        runbook.counted(v_queue.waiting, 'session'),
+        case
+          when v_queue.api_waiting > 0
+            then format(' (%s)', runbook.counted(v_queue.api_waiting, 'API request'))
+        end,
         coalesce(' on ' || left(runbook.relation_name(v_queue.relation), 60), ''),
         runbook.duration_text(make_interval(secs => v_seconds::double precision)),
         v_tail,
