@@ -35,12 +35,6 @@ export const allowedDifferences: readonly Allowance[] = [
     ],
   },
   {
-    reason:
-      "A project adds pgstattuple itself, which only supautils lets `postgres` do; here it is there already.",
-    applies: () => true,
-    parts: [exactly("extensions", "pgstattuple", null, "extensions")],
-  },
-  {
     reason: "A stand-in of pg_cron is a schema with its objects, not an extension.",
     applies: isStandIn("pg_cron"),
     parts: [exactly("extensions", "pg_cron", "pg_catalog", null)],
