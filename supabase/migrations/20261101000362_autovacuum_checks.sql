@@ -394,14 +394,14 @@ begin
               round(nmd.rows),
               case
                 when nmd.is_partitioned
-                  then 'Autovacuum analyzes partitions only, never the whole: analyze it, on schedule.'
+                  then 'Autovacuum analyzes only its partitions: analyze it, on schedule.'
                 when nmd.autovacuum_is_on then 'Autovacuum has not come. Analyze it.'
                 else 'Autovacuum is switched off for it. Analyze it.'
               end
             )
             else format(
-              '%s rows of %s have changed since it was analyzed (%s); autovacuum is due from %s '
-              'on%s. Analyze it.',
+              '%s rows of %s have changed since it was analyzed (%s); autovacuum is due from '
+              '%s on%s. Analyze it.',
               nmd.changed_rows,
               nmd.name,
               coalesce(runbook.utc_text(nmd.analyzed_at), 'when is not known'),
