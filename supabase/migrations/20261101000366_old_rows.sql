@@ -95,8 +95,8 @@ begin
         from pg_catalog.pg_attrdef as def
         where def.adrelid = lrg.oid
           and def.adnum = att.attnum
-          -- now() and its kin by their numbers, current_timestamp and its kin as the parser has them;
-          -- pg_get_expr would lock the table
+          -- now() and its kin by their numbers, current_timestamp and its kin as the parser has
+          -- them; pg_get_expr would lock the table
           and def.adbin::text ~ ':funcid (1299|2647|2648|2649) |SQLVALUEFUNCTION :op [0-8] '
       ) as comes_by_default,
       exists (
@@ -185,7 +185,7 @@ begin
     from measured as msr
     where msr.rows * msr.old_share >= (check_old_rows.settings ->> 'min_rows')::numeric
       and 100 * msr.old_share >= (check_old_rows.settings ->> 'percent')::numeric
-      -- A table that no longer grows is an archive already; one that holds the future is a calendar.
+      -- A table that no longer grows is an archive; one that holds the future is a calendar.
       and msr.newest between clock_timestamp() - make_interval(
         days => (check_old_rows.settings ->> 'grew_within_days')::integer
       ) and clock_timestamp() + interval '1 day'
