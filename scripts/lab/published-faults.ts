@@ -74,6 +74,7 @@ export const publishedFaults: readonly Fault[] = [
       await sql.unsafe(
         "insert into shop.coupons select n, 'code ' || n % 400 from generate_series(1, 20000) as n",
       );
+      await runEach(sql, ["analyze shop.coupons"]);
       await mustFail(sql, "create unique index concurrently coupons_code on shop.coupons (code)");
     },
     marks: [{ check: "invalid_indexes", codes: ["invalid_index"], names: /coupons_code/ }],

@@ -287,6 +287,7 @@ const ownTraps: readonly Trap[] = [
         "create table public.diary_2026 partition of public.diary for values from ('2026-01-01') to ('2027-01-01')",
         "alter table public.diary enable row level security",
         "create policy everyone on public.diary for select using (true)",
+        "revoke all on public.diary, public.diary_2026 from anon, authenticated",
         "grant select on public.diary to authenticated",
       ]),
     alarms: [
