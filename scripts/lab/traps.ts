@@ -79,7 +79,7 @@ const publishedTraps: readonly Trap[] = [
     make: ({ sql }) =>
       runEach(sql, [
         "create table shop.stale (id bigint primary key, text text)",
-        "insert into shop.stale select n, repeat('s', 90) from generate_series(1, 400000) as n",
+        "insert into shop.stale select n, repeat('s', 90) from generate_series(1, 800000) as n",
         "vacuum analyze shop.stale",
         "delete from shop.stale where id % 5 <> 0",
       ]),
