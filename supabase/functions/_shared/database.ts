@@ -152,14 +152,20 @@ export interface Probe {
   evidence: Json;
 }
 
-/** Records what was seen outside. */
-export async function recordProbes(sql: Statements, probes: readonly Probe[]): Promise<void> {
-  await sql`
+/** Records what was seen outside. Answers false when nothing is kept, because the database is read-only. */
+export async function recordProbes(sql: Statements, probes: readonly Probe[]): Promise<boolean> {
+  const rows = await sql`
     select
       set_config('lock_timeout', '1s', true),
-      runbook.record_probe(seen.name, seen.ok, seen.evidence)
+      runbook.record_probe(seen.name, seen.ok, seen.evidence) as is_recorded
     from jsonb_to_recordset(${JSON.stringify(probes)}::text::jsonb)
       as seen (name text, ok boolean, evidence jsonb)`;
+  return rows.every((row) => row["is_recorded"] === true);
+}
+
+/** Lets what was seen outside just now count for the rest of the transaction, whether or not it could be recorded. */
+export async function carryProbes(sql: Statements, probes: readonly Probe[]): Promise<void> {
+  await sql`select runbook.carry_probes(${JSON.stringify(probes)}::text::jsonb)`;
 }
 
 /** Which checks are asked for: by name, by group; all of them for nulls. */

@@ -6,6 +6,7 @@ import { findProblems, refuseProblems } from "./catalog.ts";
 import type { Transaction } from "./connection.ts";
 import {
   type Choice,
+  carryProbes,
   chosenChecks,
   composeReport,
   enter,
@@ -71,7 +72,8 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
   exchange.actor = caller.kind;
   const question = await readQuestion(exchange);
   const due = worker.probes.due(probeNames);
-  const looking = worker.probes.look(due);
+  const look = (): Promise<Probe[]> => worker.probes.look(probeNames);
+  const looking = due.length > 0 ? look() : Promise.resolve([]);
   try {
     // Another version of the schema is for a check to report, not a reason to refuse.
     const admit = async (transaction: Statements): Promise<void> => {
@@ -85,7 +87,7 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
     throw new ApiError(error.code, {
       cause: error.cause,
       details: {
-        report: reportWithoutDatabase(error.code, await looking),
+        report: reportWithoutDatabase(error.code, due.length > 0 ? await looking : await look()),
         // Whether a user may read it only the database knows.
         last_report: caller.kind === "secret_key" ? (memory.lastReport ?? null) : null,
       },
@@ -124,6 +126,7 @@ async function report(
   }
   const isPartial = question.choice.checks !== null || question.choice.groups !== null;
   const { composed, text } = await connection.transaction("as configured", async (transaction) => {
+    if (exchange.unrecorded !== undefined) await carryProbes(transaction, await looking);
     await admit(transaction);
     const chosen = await choose(transaction, question);
     const entries = await runChecks(transaction, chosen);
