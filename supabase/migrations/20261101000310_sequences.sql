@@ -31,7 +31,7 @@ comment on table runbook.sequence_snapshot is
 revoke all on table runbook.sequence_snapshot from public;
 
 -- Sequences with the numbers that they and the columns they feed allow. One row a sequence: where
--- it feeds several columns, the one with the fewest numbers. Only those with less than 2^53 numbers,
+-- it feeds several columns, the one with the fewest numbers. Only those with less than 2^53,
 -- since others outlive us all. `first` and `final` are the bounds in the direction it runs.
 --
 -- Cost: pg_sequence, pg_depend, pg_attribute; no lock.

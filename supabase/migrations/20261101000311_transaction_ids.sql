@@ -105,21 +105,28 @@ begin
         and rel.relminmxid <> '0'
         and mxid_age(rel.relminmxid) >= v_mxid_warning
     ),
-    worst as (
-      select tab.code, tab.oid, max(tab.age) as age
+    ranked as (
+      select
+        tab.code,
+        tab.oid,
+        max(tab.age) as age,
+        -- The server's own tables, which are not vacuumed by a remediation.
+        tab.oid < 16384 as is_catalog,
+        row_number() over (
+          partition by tab.code, tab.oid < 16384
+          order by max(tab.age) desc, tab.oid
+        ) as place
       from tables as tab
       group by tab.code, tab.oid
-      order by age desc, tab.oid
-      limit 20
     ),
     named as (
       select
-        wst.code,
-        wst.age,
-        runbook.relation_name(wst.oid) as name,
-        -- The server's own tables, which are not vacuumed by a remediation.
-        wst.oid < 16384 as is_catalog
-      from worst as wst
+        rnk.code,
+        rnk.age,
+        runbook.relation_name(rnk.oid) as name,
+        rnk.is_catalog
+      from ranked as rnk
+      where rnk.place <= case when rnk.is_catalog then 5 else 20 end
     )
     select
       coalesce(

@@ -219,7 +219,8 @@ begin
       'warning',
       slt.slot_name,
       format(
-        'nobody reads it%s. It keeps %s MB of the log%s. Bring the consumer back, or drop the slot.',
+        'nobody reads it%s. It keeps %s MB of the log%s. Bring the consumer back, or drop '
+        'it.',
         case
           when slt.inactive_since is null then ''
           else format(
