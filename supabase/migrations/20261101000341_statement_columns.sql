@@ -127,7 +127,8 @@ begin
       v_relations := v_relations || jsonb_build_object(
         v_alias,
         case
-          when v_relations ? v_alias and v_relations -> v_alias is distinct from to_jsonb(v_relation)
+          when v_relations ? v_alias
+            and v_relations -> v_alias is distinct from to_jsonb(v_relation)
             then null
           else v_relation
         end
@@ -207,6 +208,39 @@ $$;
 comment on function runbook.statement_column(text, jsonb) is
 'The column of one of these tables that a word names, or null.';
 revoke all on function runbook.statement_column(text, jsonb) from public;
+
+-- Whether a column of these tables, or a query, stands between a parenthesis and its end.
+create function runbook.is_column_inside(words text[], opened_at integer, relations jsonb)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_depth integer := 0;
+begin
+  for v_at in is_column_inside.opened_at .. cardinality(is_column_inside.words) loop
+    if is_column_inside.words[v_at] = '(' then
+      v_depth := v_depth + 1;
+    elsif is_column_inside.words[v_at] = ')' then
+      v_depth := v_depth - 1;
+      exit when v_depth = 0;
+    elsif is_column_inside.words[v_at] = 'select'
+      or runbook.statement_column(is_column_inside.words[v_at], is_column_inside.relations)
+        is not null
+    then
+      return true;
+    end if;
+  end loop;
+
+  return false;
+end;
+$$;
+
+comment on function runbook.is_column_inside(text[], integer, jsonb) is
+'Whether a column or a query stands within the parentheses that open here.';
+revoke all on function runbook.is_column_inside(text[], integer, jsonb) from public;
 
 -- By which columns a statement asks, as [{relation, column, usage}] with usage `equality`, `range`,
 -- `order`, `order_desc` or `join`, and {relation, usage: "read"} for each table.
@@ -314,9 +348,12 @@ begin
         if v_other is not null then
           v_usage := 'join';
           v_found := v_found || (v_other || '{"usage": "join"}');
-        -- A variable of a function, or a function without arguments: one value for all rows.
+        -- A variable, or a function of anything but columns: one value for all rows.
         elsif v_words[v_at + 2] not in ('all', 'null', 'not', 'case', 'array', 'row')
-          and (v_words[v_at + 3] is distinct from '(' or v_words[v_at + 4] = ')')
+          and (
+            v_words[v_at + 3] is distinct from '('
+            or not runbook.is_column_inside(v_words, v_at + 3, v_relations)
+          )
         then
           v_usage := 'equality';
         end if;

@@ -172,8 +172,10 @@ as $$
   with last_snapshot as materialized (
     select
       max(snp.taken_at) as taken_at,
-      coalesce((select inf.reset_at from runbook.statements_info() as inf) > max(snp.taken_at), false)
-        as was_reset
+      coalesce(
+        (select inf.reset_at from runbook.statements_info() as inf) > max(snp.taken_at),
+        false
+      ) as was_reset
     from runbook.statement_snapshot as snp
   )
   select
@@ -366,7 +368,10 @@ begin
     txt.queryid,
     txt.query,
     -- Tables of other databases are not known here.
-    case when dat.datname = current_database() then runbook.statement_columns(txt.query) else '[]' end
+    case
+      when dat.datname = current_database() then runbook.statement_columns(txt.query)
+      else '[]'
+    end
   from runbook.statement_texts(v_dbids, v_queryids) as txt
   left join pg_catalog.pg_database as dat on dat.oid = txt.dbid
   where txt.columns is null
