@@ -60,35 +60,34 @@ select
   coalesce(own.schema, rel.relnamespace) as schema,
   rel.relpages as pages,
   rel.relallvisible as visible_pages,
-  greatest(rel.reltuples, 0)::numeric as row_count,
-  -- Autovacuum takes the table's parameters where the TOAST table has none.
-  coalesce(rel.reloptions, own.options) as options,
+  eff.row_count,
+  eff.options,
   pg_stat_get_live_tuples(rel.oid) as live_rows,
   pg_stat_get_dead_tuples(rel.oid) as dead_rows,
   pg_stat_get_mod_since_analyze(rel.oid) as changed_rows,
   pg_stat_get_ins_since_vacuum(rel.oid) as inserted_rows,
   case
-    when coalesce(rel.reloptions, own.options) is null then srv.is_on
+    when eff.options is null then srv.is_on
     else srv.is_on
-      and coalesce(runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_enabled')::boolean, true)
+      and coalesce(runbook.storage_parameter(eff.options, 'autovacuum_enabled')::boolean, true)
   end as autovacuum_is_on,
   case
-    when coalesce(rel.reloptions, own.options) is null
+    when eff.options is null
       then least(
-        srv.dead_base + srv.dead_scale * greatest(rel.reltuples, 0)::numeric, nullif(srv.dead_max, -1)
+        srv.dead_base + srv.dead_scale * eff.row_count, nullif(srv.dead_max, -1)
       )
     else least(
       coalesce(
-        runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_vacuum_threshold')::numeric,
+        runbook.storage_parameter(eff.options, 'autovacuum_vacuum_threshold')::numeric,
         srv.dead_base
       )
       + coalesce(
-        runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_vacuum_scale_factor')::numeric,
+        runbook.storage_parameter(eff.options, 'autovacuum_vacuum_scale_factor')::numeric,
         srv.dead_scale
-      ) * greatest(rel.reltuples, 0)::numeric,
+      ) * eff.row_count,
       nullif(
         coalesce(
-          runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_vacuum_max_threshold')::numeric,
+          runbook.storage_parameter(eff.options, 'autovacuum_vacuum_max_threshold')::numeric,
           srv.dead_max
         ),
         -1
@@ -96,31 +95,31 @@ select
     )
   end as dead_trigger,
   case
-    when coalesce(rel.reloptions, own.options) is null
-      then nullif(srv.inserted_base, -1) + srv.inserted_scale * greatest(rel.reltuples, 0)::numeric
+    when eff.options is null
+      then nullif(srv.inserted_base, -1) + srv.inserted_scale * eff.row_count
     else nullif(
       coalesce(
-        runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_vacuum_insert_threshold')::numeric,
+        runbook.storage_parameter(eff.options, 'autovacuum_vacuum_insert_threshold')::numeric,
         srv.inserted_base
       ),
       -1
     )
     + coalesce(
-      runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_vacuum_insert_scale_factor')::numeric,
+      runbook.storage_parameter(eff.options, 'autovacuum_vacuum_insert_scale_factor')::numeric,
       srv.inserted_scale
-    ) * greatest(rel.reltuples, 0)::numeric
+    ) * eff.row_count
   end as inserted_trigger,
   case
-    when coalesce(rel.reloptions, own.options) is null
-      then srv.changed_base + srv.changed_scale * greatest(rel.reltuples, 0)::numeric
+    when eff.options is null
+      then srv.changed_base + srv.changed_scale * eff.row_count
     else coalesce(
-      runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_analyze_threshold')::numeric,
+      runbook.storage_parameter(eff.options, 'autovacuum_analyze_threshold')::numeric,
       srv.changed_base
     )
     + coalesce(
-      runbook.storage_parameter(coalesce(rel.reloptions, own.options), 'autovacuum_analyze_scale_factor')::numeric,
+      runbook.storage_parameter(eff.options, 'autovacuum_analyze_scale_factor')::numeric,
       srv.changed_scale
-    ) * greatest(rel.reltuples, 0)::numeric
+    ) * eff.row_count
   end as changed_trigger
 from pg_catalog.pg_class as rel
 cross join (
@@ -137,6 +136,12 @@ cross join (
     current_setting('autovacuum_analyze_scale_factor')::numeric as changed_scale
 ) as srv
 left join lateral runbook.toast_owner(case when rel.relkind = 't' then rel.oid end) as own on true
+cross join lateral (
+  -- Autovacuum takes the table's parameters where the TOAST table has none.
+  select
+    coalesce(rel.reloptions, own.options) as options,
+    greatest(rel.reltuples, 0)::numeric as row_count
+) as eff
 where rel.relkind in ('r', 'm', 't')
   and rel.relpersistence <> 't'
   and rel.relnamespace not in (

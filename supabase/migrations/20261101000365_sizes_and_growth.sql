@@ -497,7 +497,8 @@ as $$
     from pg_catalog.pg_class as tst
     where tst.relkind = 't'
       and tst.relpages >= (
-        select (check_toast.settings ->> 'toast_bytes')::bigint / current_setting('block_size')::bigint
+        select (check_toast.settings ->> 'toast_bytes')::bigint
+          / current_setting('block_size')::bigint
       )
   ),
   heavy as (

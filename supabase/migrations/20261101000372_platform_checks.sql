@@ -283,7 +283,7 @@ begin
       null,
       array[
         runbook.not_applicable(
-          'migrations', 'There is no record of migrations; the CLI keeps one from its first push on.'
+          'migrations', 'There is no record of migrations; the CLI keeps one from a first push on.'
         )
       ]
     )::runbook.check_result;

@@ -31,7 +31,7 @@ alter table story.plain set (
   autovacuum_analyze_scale_factor = 0.01,
   autovacuum_vacuum_insert_threshold = -1
 );
-select is(pg_temp.triggers(), '510 30 never t', 'storage parameters of the table count before them');
+select is(pg_temp.triggers(), '510 30 never t', 'parameters of the table count before them');
 select is(
   pg_temp.triggers(true), '10 20 never t', 'and for its TOAST table, which has none of its own'
 );

@@ -9,7 +9,7 @@ returns text
 language sql
 as $$
   select coalesce(
-    (fnd.severity || ' ' || (fnd.evidence ->> 'confidence') || ' ' || coalesce(fnd.remediation, '-')),
+    fnd.severity || ' ' || (fnd.evidence ->> 'confidence') || coalesce(' ' || fnd.remediation, ''),
     ''
   )
   from runbook.bloat_finding(
@@ -23,7 +23,7 @@ select is(
   pg_temp.said(900000000, 440000000, 0, now()), '', 'neither is a smaller part of a large one'
 );
 select is(
-  pg_temp.said(100000000, 50000000, 0, now()), 'warning high -', 'half of a large one is bloat'
+  pg_temp.said(100000000, 50000000, 0, now()), 'warning high', 'half of a large one is bloat'
 );
 select is(
   pg_temp.said(100000000, 60000000, 40000000, now()),
@@ -32,12 +32,12 @@ select is(
 );
 select is(
   pg_temp.said(100000000, 60000000, 40000000, now(), of_platform => true),
-  'warning high -',
+  'warning high',
   'but the platform''s tables are not the runbook''s to vacuum'
 );
 select is(
   pg_temp.said(100000000, 60000000, null, null),
-  'info low -',
+  'info low',
   'what was estimated only is no warning'
 );
 select is(pg_temp.said(0, 0, 0, now()), '', 'an empty table is nothing');

@@ -23,7 +23,9 @@ as $$
 $$;
 
 select is(
-  runbook.run_check('table_growth') ->> 'status', 'not_applicable', 'without figures it cannot be told'
+  runbook.run_check('table_growth') ->> 'status',
+  'not_applicable',
+  'without figures it cannot be told'
 );
 
 call pg_temp.measured('0', 1, 2000000000);
@@ -39,7 +41,9 @@ call pg_temp.measured('6 days', 2, 100000000);
 call pg_temp.measured('0', 2, 500000000);
 select is(pg_temp.found(), '', 'so is a small table that grows fivefold');
 
-update runbook.table_size set bytes = 1000000000 where relation = 1 and measured_at < now() - interval '1 day';
+update runbook.table_size
+set bytes = 1000000000
+where relation = 1 and measured_at < now() - interval '1 day';
 select is(pg_temp.found(), 'public.t1', 'one that doubled by a gigabyte is found');
 
 call pg_temp.measured('0', 3, 3000000000);
