@@ -114,7 +114,8 @@ begin
         'args', undo_step.step.content -> 'args',
         'back', not coalesce((undo_step.step.content -> 'back')::boolean, false),
         'undoes', coalesce(undo_step.step.progress, '{}') - 'error',
-        'undoes_run', undo_step.step.run_id
+        'undoes_run', undo_step.step.run_id,
+        'side_effects', undo_step.step.content -> 'side_effects'
       );
   end case;
 

@@ -238,26 +238,26 @@ begin
     'statement', format(
       '%s %s',
       case when v_back then v_batch.undo_function else v_batch.function end,
-      case when planned_batch.undoing then planned_batch.args -> 'args' else planned_batch.args end
+      case
+        when planned_batch.undoing then planned_batch.args -> 'args'
+        else planned_batch.args - 'side_effects'
+      end
     ),
     'undo', case
       when v_batch.undo_function is null then 'none: ' || v_batch.undo_reason
       when v_back then 'the batches again'
       else 'batches back'
     end,
-    'side_effects', coalesce(
-      nullif(
-        case
-          when planned_batch.undoing then planned_batch.args #> '{args,side_effects}'
-          else planned_batch.args -> 'side_effects'
-        end,
-        'null'
-      ),
-      '[]'
-    ),
+    'side_effects', coalesce(nullif(planned_batch.args -> 'side_effects', 'null'), '[]'),
     'content', case
       when planned_batch.undoing then planned_batch.args
-      else jsonb_build_object('args', planned_batch.args, 'back', false)
+      else jsonb_strip_nulls(
+        jsonb_build_object(
+          'args', planned_batch.args - 'side_effects',
+          'back', false,
+          'side_effects', planned_batch.args -> 'side_effects'
+        )
+      )
     end
   );
 end;

@@ -97,7 +97,7 @@ begin
       raise exception 'Session % was told to cancel, and 2 s later it runs the same statement.',
         cancel_backend.args ->> 'pid'
         using
-          errcode = '55000',
+          errcode = 'RBEFF',
           hint = 'It may catch the cancellation: terminate-connection ends it.';
     end if;
   end if;
@@ -107,7 +107,7 @@ end;
 $$;
 
 comment on function runbook.cancel_backend(jsonb) is
-'The effect cancel_backend, for {pid, backend_start, query_start}. Raises 55000 when the statement
+'The effect cancel_backend, for {pid, backend_start, query_start}. Raises RBEFF when the statement
 goes on.';
 revoke all on function runbook.cancel_backend(jsonb) from public;
 
@@ -128,7 +128,7 @@ begin
   if v_ms is null then
     raise exception 'Session % was told to end, and 2 s later it is still there.',
       terminate_backend.args ->> 'pid'
-      using errcode = '55000', hint = 'It ends when it next looks. Diagnose again in a minute.';
+      using errcode = 'RBEFF', hint = 'It ends when it next looks. Diagnose again in a minute.';
   end if;
 
   return jsonb_build_object('signalled', v_signalled, 'gone_after_ms', v_ms);
@@ -136,7 +136,7 @@ end;
 $$;
 
 comment on function runbook.terminate_backend(jsonb) is
-'The effect terminate_backend, for {pid, backend_start}. Raises 55000 when the session lives on.';
+'The effect terminate_backend, for {pid, backend_start}. Raises RBEFF when the session lives on.';
 revoke all on function runbook.terminate_backend(jsonb) from public;
 
 insert into runbook.effect (name, function, refusal_function, description, undo)

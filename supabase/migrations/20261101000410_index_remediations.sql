@@ -457,7 +457,16 @@ stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce((runbook.thresholds_of('unused_indexes') ->> 'window_days')::numeric, 7);
+  select coalesce(
+    (
+      select (tun.thresholds ->> 'window_days')::numeric
+      from runbook.check_tuning as tun
+      where tun.check_name = 'unused_indexes'
+    ),
+    (runbook.thresholds_of('unused_indexes') ->> 'window_days')::numeric,
+    -- a week, so that what runs on Sundays counts
+    7
+  );
 $$;
 
 comment on function runbook.evidence_days() is

@@ -262,7 +262,7 @@ begin
   if v_batch -> 'deleted' <> v_batch -> 'inserted' then
     raise exception '% rows left % and % came to %.',
       v_batch -> 'deleted', v_shape.source, v_batch -> 'inserted', v_shape.target
-      using errcode = '55000', hint = 'Nothing was moved. A trigger or rule keeps rows back.';
+      using errcode = 'RBEFF', hint = 'Nothing was moved. A trigger or rule keeps rows back.';
   end if;
 
   v_moved := v_moved + (v_batch ->> 'deleted')::bigint;
@@ -286,11 +286,19 @@ begin
     );
   end if;
 
+  -- What is old is read from the statistics, and they are those of before. Not at all costs.
+  begin
+    execute format('analyze %s', v_shape.source);
+  exception
+    when lock_not_available then
+      raise notice '% is locked, so its statistics stay as they were.', v_shape.source;
+  end;
+
   v_found := runbook.count_archived_rows(v_shape.target, v_run_id);
 
   if v_found <> v_moved then
     raise exception '% rows were moved, and % are in %.', v_moved, v_found, v_shape.target
-      using errcode = '55000', hint = 'Somebody else deletes from the archive.';
+      using errcode = 'RBEFF', hint = 'Somebody else deletes from the archive.';
   end if;
 
   return jsonb_build_object(
@@ -395,7 +403,7 @@ begin
   if v_batch -> 'deleted' <> v_batch -> 'inserted' then
     raise exception '% rows left % and % came to %.',
       v_batch -> 'deleted', v_shape.target, v_batch -> 'inserted', v_shape.source
-      using errcode = '55000', hint = 'Nothing was moved. A trigger or rule keeps rows back.';
+      using errcode = 'RBEFF', hint = 'Nothing was moved. A trigger or rule keeps rows back.';
   end if;
 
   return jsonb_build_object(

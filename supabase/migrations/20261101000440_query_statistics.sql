@@ -93,7 +93,7 @@ begin
     raise exception 'The statistics were told to begin anew, and count since % as before.',
       v_after ->> 'since'
       using
-        errcode = '55000',
+        errcode = 'RBEFF',
         hint = 'Somebody else may have reset them at the same time.';
   end if;
 
@@ -107,7 +107,7 @@ end;
 $$;
 
 comment on function runbook.reset_statement_statistics(jsonb) is
-'The effect reset_statement_statistics: {before, after, kept_by}. Raises 55000 when it has none.';
+'The effect reset_statement_statistics: {before, after, kept_by}. Raises 55000 without the extension, RBEFF when nothing came of it.';
 revoke all on function runbook.reset_statement_statistics(jsonb) from public;
 
 insert into runbook.effect (name, function, refusal_function, description, undo)
