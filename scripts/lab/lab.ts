@@ -56,7 +56,11 @@ export interface Trap {
 
 /** Runs statements that each stand alone, as CREATE INDEX CONCURRENTLY and VACUUM must. */
 export async function runEach(sql: Sql, statements: readonly string[]): Promise<void> {
-  for (const statement of statements) await sql.unsafe(statement);
+  for (const statement of statements) {
+    await sql.unsafe(statement);
+    // Else counters of a change may arrive after those of an ANALYZE that saw it.
+    await sql`select pg_stat_force_next_flush()`;
+  }
 }
 
 /** Runs a statement that must fail. @throws Error when it does not. */

@@ -101,7 +101,7 @@ export function largeCatalogChapter(result: LargeCatalogResult): string {
       ],
     ),
     `The dearest checks, ms: ${result.checks
-      .slice(0, 8)
+      .slice(0, 15)
       .map(({ name, tookMs }) => `\`${name}\` ${tookMs.toFixed(0)}`)
       .join(", ")}.`,
   ].join("\n\n");
@@ -137,7 +137,7 @@ async function ask(
   const tookMs = performance.now() - begun;
   const checks = await sql<{ name: string; took_ms: number }[]>`
     select ent.value ->> 'check' as name, (ent.value ->> 'took_ms')::float8 as took_ms
-    from jsonb_array_elements(${row?.report ?? "{}"}::jsonb -> 'checks') as ent
+    from jsonb_array_elements(${row?.report ?? "{}"}::text::jsonb -> 'checks') as ent
     order by took_ms desc`;
   return {
     tookMs,

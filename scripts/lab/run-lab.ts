@@ -2,7 +2,7 @@ import type { Sql } from "postgres";
 import { connect, superuser } from "../stack/postgres-server.ts";
 import type { Stack } from "../stack/stack.ts";
 import { StackError } from "../stack/stack-error.ts";
-import type { Fault, Lab, Trap } from "./lab.ts";
+import type { Fault, Lab, Mark, Trap } from "./lab.ts";
 import { askOurselves, findingsOf, findMarked, type OurFinding, type OurReport } from "./our-report.ts";
 import { ownFaults } from "./own-faults.ts";
 import { checkPostgres } from "./peers/check-postgres.ts";
@@ -162,11 +162,21 @@ function judgeTrap(trap: Trap, findings: readonly OurFinding[]): TrapResult {
   return { id: trap.id, title: trap.title, trap, alarm };
 }
 
+/** What is true of a seed beside the fault that it is for. */
+const consequences: readonly Mark[] = [
+  {
+    check: "idle_in_transaction",
+    codes: ["idle_in_transaction"],
+    names: /quiet reader|first writer|slow visitor|old report/,
+  },
+];
+
 /** Findings about what the lab made that no fault explains: each is a false alarm or a fault that was not meant. */
 function unexplained(findings: readonly OurFinding[]): OurFinding[] {
   const marks = [
     ...[...publishedFaults, ...ownFaults].flatMap((fault) => fault.marks),
     ...mustBeFound.map(({ mark }) => mark),
+    ...consequences,
   ];
   return findings.filter(
     (found) =>

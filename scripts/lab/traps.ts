@@ -79,7 +79,7 @@ const publishedTraps: readonly Trap[] = [
     make: ({ sql }) =>
       runEach(sql, [
         "create table shop.stale (id bigint primary key, text text)",
-        "insert into shop.stale select n, repeat('s', 90) from generate_series(1, 400000) as n",
+        "insert into shop.stale select n, repeat('s', 90) from generate_series(1, 800000) as n",
         "vacuum analyze shop.stale",
         "delete from shop.stale where id % 5 <> 0",
       ]),
@@ -287,6 +287,7 @@ const ownTraps: readonly Trap[] = [
         "create table public.diary_2026 partition of public.diary for values from ('2026-01-01') to ('2027-01-01')",
         "alter table public.diary enable row level security",
         "create policy everyone on public.diary for select using (true)",
+        "revoke all on public.diary, public.diary_2026 from anon, authenticated",
         "grant select on public.diary to authenticated",
       ]),
     alarms: [

@@ -92,6 +92,7 @@ create table runbook.remediation (
   risk text not null,
   issue text,
   cures text[] not null,
+  checks text[] not null default '{}',
   pack text,
   constraint remediation_pkey primary key (name),
   constraint remediation_issue_fkey foreign key (issue) references runbook.issue (name),
@@ -110,6 +111,9 @@ comment on column runbook.remediation.risk is 'low needs an operator, high an ad
 comment on column runbook.remediation.issue is
 'The issue whose diagnosis verifies the change; null where none does.';
 comment on column runbook.remediation.cures is 'Finding codes that must be gone afterwards.';
+comment on column runbook.remediation.checks is
+'The checks that verify the change: of what they find with a code of `cures`, nothing that names
+this remediation with these parameters may be left. Each is looked for when it is asked.';
 
 revoke all on table runbook.remediation from public;
 grant select on table runbook.remediation to runbook_viewer;
@@ -274,7 +278,7 @@ grant execute on function runbook.parameters(text) to runbook_viewer;
 
 -- What is wrong with a value under a schema, as [{path, message}]; empty when it fits. Knows the
 -- part of JSON Schema that the catalog uses: an object without further properties, required,
--- type, minLength, maxLength.
+-- type, enum, minLength, maxLength, minimum, maximum; minItems, maxItems and type of items.
 -- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.problems(schema jsonb, value jsonb)
 returns jsonb
@@ -336,6 +340,46 @@ begin
       from properties as prop
       where prop.actual_type = 'string'
         and char_length(prop.value #>> '{}') > (prop.rules ->> 'maxLength')::integer
+      union all
+      select
+        prop.path,
+        'must be one of ' || (
+          select string_agg(allowed.value, ', ' order by allowed.position)
+          from jsonb_array_elements_text(prop.rules -> 'enum') with ordinality
+            as allowed (value, position)
+        )
+      from properties as prop
+      where prop.value is not null
+        and not prop.rules -> 'enum' @> prop.value
+      union all
+      select prop.path, format('must be at least %s', prop.rules ->> 'minimum')
+      from properties as prop
+      where prop.actual_type = 'number'
+        and (prop.value #>> '{}')::numeric < (prop.rules ->> 'minimum')::numeric
+      union all
+      select prop.path, format('must be at most %s', prop.rules ->> 'maximum')
+      from properties as prop
+      where prop.actual_type = 'number'
+        and (prop.value #>> '{}')::numeric > (prop.rules ->> 'maximum')::numeric
+      union all
+      select prop.path, format('must have at least %s items', prop.rules ->> 'minItems')
+      from properties as prop
+      where prop.actual_type = 'array'
+        and jsonb_array_length(prop.value) < (prop.rules ->> 'minItems')::integer
+      union all
+      select prop.path, format('must have at most %s items', prop.rules ->> 'maxItems')
+      from properties as prop
+      where prop.actual_type = 'array'
+        and jsonb_array_length(prop.value) > (prop.rules ->> 'maxItems')::integer
+      union all
+      select
+        format('%s.%s', prop.path, item.position - 1),
+        'must be of type ' || (prop.rules #>> '{items,type}')
+      from properties as prop
+      cross join lateral jsonb_array_elements(
+        case when prop.actual_type = 'array' then prop.value else '[]' end
+      ) with ordinality as item (value, position)
+      where jsonb_typeof(item.value) <> prop.rules #>> '{items,type}'
     )
     select coalesce(
       jsonb_agg(

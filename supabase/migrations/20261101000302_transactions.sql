@@ -258,7 +258,8 @@ begin
         and ses.application_name not like 'runbook run %'
         and ses.query !~* (
           '^[[:space:]]*(vacuum|analyze|reindex|cluster|copy|'
-          'create[[:space:]]+(unique[[:space:]]+)?index|refresh[[:space:]]+materialized|start_replication|base_backup|listen)\M'
+          'create[[:space:]]+(unique[[:space:]]+)?index|'
+          'refresh[[:space:]]+materialized|start_replication|base_backup|listen)\M'
         )
       order by ses.query_start
       limit 100

@@ -23,10 +23,106 @@ comment on function runbook.storage_parameter(text[], text) is
 'The value of a storage parameter in pg_class.reloptions, or null.';
 revoke all on function runbook.storage_parameter(text[], text) from public;
 
+-- Whose a TOAST table is, by the dependency between them: one row, or none for null.
+create function runbook.toast_owner(toast oid)
+returns table (relation oid, schema oid, options text[])
+language sql
+stable
+strict
+rows 1
+security invoker
+set search_path = ''
+as $$
+  select rel.oid, rel.relnamespace, rel.reloptions
+  from pg_catalog.pg_depend as dep
+  inner join pg_catalog.pg_class as rel on rel.oid = dep.refobjid
+  where dep.classid = 'pg_catalog.pg_class'::regclass
+    and dep.objid = toast_owner.toast
+    and dep.objsubid = 0
+    and dep.refclassid = 'pg_catalog.pg_class'::regclass
+    and dep.deptype = 'i'
+  limit 1;
+$$;
+
+comment on function runbook.toast_owner(oid) is
+'The table that a TOAST table belongs to, with its schema and storage parameters. Takes no lock.';
+revoke all on function runbook.toast_owner(oid) from public;
+
+-- Conditions on relation, pages, counters and row counts are met before the owner of a TOAST table
+-- is looked up, so ask for those first.
 create view runbook.vacuum_state
 with (security_invoker = true)
 as
-with server as materialized (
+select
+  rel.oid as relation,
+  coalesce(own.relation, rel.oid) as table_oid,
+  rel.relkind = 't' as is_toast,
+  coalesce(own.schema, rel.relnamespace) as schema,
+  rel.relpages as pages,
+  rel.relallvisible as visible_pages,
+  eff.row_count,
+  eff.options,
+  pg_stat_get_live_tuples(rel.oid) as live_rows,
+  pg_stat_get_dead_tuples(rel.oid) as dead_rows,
+  pg_stat_get_mod_since_analyze(rel.oid) as changed_rows,
+  pg_stat_get_ins_since_vacuum(rel.oid) as inserted_rows,
+  case
+    when eff.options is null then srv.is_on
+    else srv.is_on
+      and coalesce(runbook.storage_parameter(eff.options, 'autovacuum_enabled')::boolean, true)
+  end as autovacuum_is_on,
+  case
+    when eff.options is null
+      then least(
+        srv.dead_base + srv.dead_scale * eff.row_count, nullif(srv.dead_max, -1)
+      )
+    else least(
+      coalesce(
+        runbook.storage_parameter(eff.options, 'autovacuum_vacuum_threshold')::numeric,
+        srv.dead_base
+      )
+      + coalesce(
+        runbook.storage_parameter(eff.options, 'autovacuum_vacuum_scale_factor')::numeric,
+        srv.dead_scale
+      ) * eff.row_count,
+      nullif(
+        coalesce(
+          runbook.storage_parameter(eff.options, 'autovacuum_vacuum_max_threshold')::numeric,
+          srv.dead_max
+        ),
+        -1
+      )
+    )
+  end as dead_trigger,
+  case
+    when eff.options is null
+      then nullif(srv.inserted_base, -1) + srv.inserted_scale * eff.row_count
+    else nullif(
+      coalesce(
+        runbook.storage_parameter(eff.options, 'autovacuum_vacuum_insert_threshold')::numeric,
+        srv.inserted_base
+      ),
+      -1
+    )
+    + coalesce(
+      runbook.storage_parameter(eff.options, 'autovacuum_vacuum_insert_scale_factor')::numeric,
+      srv.inserted_scale
+    ) * eff.row_count
+  end as inserted_trigger,
+  case
+    when eff.options is null
+      then srv.changed_base + srv.changed_scale * eff.row_count
+    else coalesce(
+      runbook.storage_parameter(eff.options, 'autovacuum_analyze_threshold')::numeric,
+      srv.changed_base
+    )
+    + coalesce(
+      runbook.storage_parameter(eff.options, 'autovacuum_analyze_scale_factor')::numeric,
+      srv.changed_scale
+    ) * eff.row_count
+  end as changed_trigger
+from pg_catalog.pg_class as rel
+cross join (
   select
     current_setting('autovacuum')::boolean
     and current_setting('track_counts')::boolean as is_on,
@@ -38,115 +134,22 @@ with server as materialized (
     current_setting('autovacuum_vacuum_insert_scale_factor')::numeric as inserted_scale,
     current_setting('autovacuum_analyze_threshold')::numeric as changed_base,
     current_setting('autovacuum_analyze_scale_factor')::numeric as changed_scale
-),
-relations as (
+) as srv
+left join lateral runbook.toast_owner(case when rel.relkind = 't' then rel.oid end) as own on true
+cross join lateral (
+  -- Autovacuum takes the table's parameters where the TOAST table has none.
   select
-    rel.oid as relation,
-    rel.oid as table_oid,
-    false as is_toast,
-    rel.relnamespace as schema,
-    rel.relpages as pages,
-    rel.relallvisible as visible_pages,
-    greatest(rel.reltuples, 0)::numeric as row_count,
-    rel.reltuples >= 0 as row_count_is_known,
-    rel.reloptions as options
-  from pg_catalog.pg_class as rel
-  where rel.relkind in ('r', 'm')
-    and rel.relpersistence <> 't'
-    and rel.relnamespace not in (
-      'pg_catalog'::regnamespace, 'information_schema'::regnamespace
-    )
-  union all
-  select
-    tst.oid,
-    rel.oid,
-    true,
-    rel.relnamespace,
-    tst.relpages,
-    tst.relallvisible,
-    greatest(tst.reltuples, 0)::numeric,
-    tst.reltuples >= 0,
-    -- autovacuum takes the table's parameters where the TOAST table has none
-    coalesce(tst.reloptions, rel.reloptions)
-  from pg_catalog.pg_class as rel
-  inner join pg_catalog.pg_class as tst on tst.oid = rel.reltoastrelid
-  where rel.relkind in ('r', 'm')
-    and rel.relpersistence <> 't'
-    and rel.relnamespace not in (
-      'pg_catalog'::regnamespace, 'information_schema'::regnamespace
-    )
-)
-select
-  rls.relation,
-  rls.table_oid,
-  rls.is_toast,
-  rls.schema,
-  rls.pages,
-  rls.visible_pages,
-  rls.row_count,
-  rls.row_count_is_known,
-  rls.options,
-  pg_stat_get_live_tuples(rls.relation) as live_rows,
-  pg_stat_get_dead_tuples(rls.relation) as dead_rows,
-  pg_stat_get_mod_since_analyze(rls.relation) as changed_rows,
-  pg_stat_get_ins_since_vacuum(rls.relation) as inserted_rows,
-  case
-    when rls.options is null then srv.is_on
-    else srv.is_on
-      and coalesce(runbook.storage_parameter(rls.options, 'autovacuum_enabled')::boolean, true)
-  end as autovacuum_is_on,
-  case
-    when rls.options is null
-      then least(
-        srv.dead_base + srv.dead_scale * rls.row_count, nullif(srv.dead_max, -1)
-      )
-    else least(
-      coalesce(
-        runbook.storage_parameter(rls.options, 'autovacuum_vacuum_threshold')::numeric,
-        srv.dead_base
-      )
-      + coalesce(
-        runbook.storage_parameter(rls.options, 'autovacuum_vacuum_scale_factor')::numeric,
-        srv.dead_scale
-      ) * rls.row_count,
-      nullif(
-        coalesce(
-          runbook.storage_parameter(rls.options, 'autovacuum_vacuum_max_threshold')::numeric,
-          srv.dead_max
-        ),
-        -1
-      )
-    )
-  end as dead_trigger,
-  case
-    when rls.options is null
-      then nullif(srv.inserted_base, -1) + srv.inserted_scale * rls.row_count
-    else nullif(
-      coalesce(
-        runbook.storage_parameter(rls.options, 'autovacuum_vacuum_insert_threshold')::numeric,
-        srv.inserted_base
-      ),
-      -1
-    )
-    + coalesce(
-      runbook.storage_parameter(rls.options, 'autovacuum_vacuum_insert_scale_factor')::numeric,
-      srv.inserted_scale
-    ) * rls.row_count
-  end as inserted_trigger,
-  case
-    when rls.options is null
-      then srv.changed_base + srv.changed_scale * rls.row_count
-    else coalesce(
-      runbook.storage_parameter(rls.options, 'autovacuum_analyze_threshold')::numeric,
-      srv.changed_base
-    )
-    + coalesce(
-      runbook.storage_parameter(rls.options, 'autovacuum_analyze_scale_factor')::numeric,
-      srv.changed_scale
-    ) * rls.row_count
-  end as changed_trigger
-from relations as rls
-cross join server as srv;
+    coalesce(rel.reloptions, own.options) as options,
+    greatest(rel.reltuples, 0)::numeric as row_count
+) as eff
+where rel.relkind in ('r', 'm', 't')
+  and rel.relpersistence <> 't'
+  and rel.relnamespace not in (
+    'pg_catalog'::regnamespace, 'information_schema'::regnamespace
+  )
+  and coalesce(own.schema, rel.relnamespace) not in (
+    'pg_catalog'::regnamespace, 'information_schema'::regnamespace
+  );
 
 comment on view runbook.vacuum_state is
 'One row a table or TOAST table outside the catalogs: rows that are live, dead, changed since ANALYZE

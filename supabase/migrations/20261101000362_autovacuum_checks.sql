@@ -18,7 +18,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_min_rows constant numeric := (check_dead_rows.settings ->> 'min_dead_rows')::numeric;
+  v_min_rows constant bigint := (check_dead_rows.settings ->> 'min_dead_rows')::bigint;
   v_overdue_rows constant numeric := (check_dead_rows.settings ->> 'overdue_dead_rows')::numeric;
   v_overdue_percent constant numeric := (check_dead_rows.settings ->> 'overdue_percent')::numeric;
   v_recently constant timestamptz := clock_timestamp()
@@ -167,7 +167,22 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with switched_off as (
+  -- A TOAST table without parameters of its own follows its table, and is told with it.
+  with with_parameters as materialized (
+    select
+      coalesce(own.relation, rel.oid) as table_oid,
+      rel.relkind = 't' as is_toast,
+      pg_stat_get_live_tuples(rel.oid) as live_rows,
+      pg_stat_get_dead_tuples(rel.oid) as dead_rows
+    from pg_catalog.pg_class as rel
+    left join lateral runbook.toast_owner(case when rel.relkind = 't' then rel.oid end) as own
+      on true
+    where rel.relkind in ('r', 'm', 't')
+      and rel.relpersistence <> 't'
+      and rel.reloptions is not null
+      and not runbook.storage_parameter(rel.reloptions, 'autovacuum_enabled')::boolean
+  ),
+  switched_off as (
     select
       'database' as name,
       format('The setting %s is off', stg.name) as what,
@@ -183,38 +198,26 @@ as $$
       and stg.setting = 'off'
     union all
     select
-      runbook.relation_name(vst.table_oid),
+      runbook.relation_name(par.table_oid),
       format(
         'Autovacuum is switched off for %s%s',
-        runbook.relation_name(vst.table_oid),
-        case when vst.is_toast then ' (its TOAST table)' else '' end
+        runbook.relation_name(par.table_oid),
+        case when par.is_toast then ' (its TOAST table)' else '' end
       ),
       format(
         '%s dead rows are left. Switch it on: alter table %s reset (%s);',
-        vst.dead_rows,
-        runbook.relation_name(vst.table_oid),
-        case when vst.is_toast then 'toast.autovacuum_enabled' else 'autovacuum_enabled' end
+        par.dead_rows,
+        runbook.relation_name(par.table_oid),
+        case when par.is_toast then 'toast.autovacuum_enabled' else 'autovacuum_enabled' end
       ),
       'warning',
       jsonb_build_object(
-        'dead_rows', vst.dead_rows,
-        'live_rows', vst.live_rows,
-        'is_toast', vst.is_toast
+        'dead_rows', par.dead_rows,
+        'live_rows', par.live_rows,
+        'is_toast', par.is_toast
       ),
-      vst.dead_rows
-    from runbook.vacuum_state as vst
-    where vst.options is not null
-      and not runbook.storage_parameter(vst.options, 'autovacuum_enabled')::boolean
-      -- A TOAST table without parameters of its own follows its table, and is told with it.
-      and (
-        not vst.is_toast
-        or exists (
-          select
-          from pg_catalog.pg_class as rel
-          where rel.oid = vst.relation
-            and rel.reloptions is not null
-        )
-      )
+      par.dead_rows
+    from with_parameters as par
   ),
   cut as (
     select
@@ -269,7 +272,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_min_rows constant numeric := (check_table_statistics.settings ->> 'min_rows')::numeric;
+  v_min_rows constant bigint := (check_table_statistics.settings ->> 'min_rows')::bigint;
   v_overdue_rows constant numeric := (check_table_statistics.settings ->> 'overdue_rows')::numeric;
   v_overdue_factor constant numeric :=
     (check_table_statistics.settings ->> 'overdue_factor')::numeric;
@@ -304,7 +307,7 @@ begin
     from runbook.vacuum_state as vst
     inner join runbook.application_schema as aps on aps.oid = vst.schema
     where not vst.is_toast
-      and greatest(vst.live_rows, vst.row_count, vst.changed_rows) >= v_min_rows
+      and (vst.live_rows >= v_min_rows or vst.changed_rows >= v_min_rows)
       and not exists (
         select
         from runbook.maintenance_under_way() as mnt

@@ -165,12 +165,17 @@ returns table (
   pages_to_read numeric,
   suspected_bytes numeric
 )
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 set jit = off
 as $$
+declare
+  v_block constant bigint := current_setting('block_size')::bigint;
+  v_min_pages constant bigint := ceil(bloat_candidates.min_bytes / v_block);
+begin
+  return query
   with counted as (
     select
       vst.relation,
@@ -184,6 +189,11 @@ as $$
       vst.dead_rows
     from runbook.vacuum_state as vst
     where not bloat_candidates.of_catalogs
+      -- a row takes a page at most, but for what is in TOAST
+      and (
+        vst.pages >= v_min_pages
+        or vst.changed_rows >= v_min_pages
+      )
     union all
     select
       rel.oid,
@@ -236,9 +246,9 @@ as $$
       szd.live_rows,
       szd.dead_rows,
       szd.likely_pages,
-      current_setting('block_size')::numeric * szd.likely_pages as bytes
+      v_block * szd.likely_pages as bytes
     from sized as szd
-    where current_setting('block_size')::numeric * szd.likely_pages >= bloat_candidates.min_bytes
+    where szd.likely_pages >= v_min_pages
     order by szd.dead_rows * szd.likely_pages / (szd.live_rows + szd.dead_rows + 1.0) desc,
       szd.likely_pages desc
     limit 50
@@ -267,6 +277,7 @@ as $$
     ) as suspected_bytes
   from largest as lrg
   order by suspected_bytes desc, lrg.relation;
+end;
 $$;
 
 comment on function runbook.bloat_candidates(boolean, numeric) is
@@ -274,22 +285,28 @@ comment on function runbook.bloat_candidates(boolean, numeric) is
 their size and how many pages a measurement reads. Of the catalogs, or of all others.';
 revoke all on function runbook.bloat_candidates(boolean, numeric) from public;
 
--- The largest btree indexes, by pages; half of an index may be bloat, so twice the bytes.
+-- The largest btree indexes, by pages as of the last VACUUM.
 create function runbook.index_candidates(min_bytes numeric)
 returns table (relation oid, bytes numeric)
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select rel.oid, current_setting('block_size')::numeric * rel.relpages
+declare
+  v_block constant bigint := current_setting('block_size')::bigint;
+  v_min_pages constant bigint := ceil(index_candidates.min_bytes / v_block);
+begin
+  return query
+  select rel.oid, (v_block * rel.relpages)::numeric
   from pg_catalog.pg_class as rel
   inner join pg_catalog.pg_am as acm on acm.oid = rel.relam and acm.amname = 'btree'
   where rel.relkind = 'i'
     and rel.relpersistence <> 't'
-    and rel.relpages > index_candidates.min_bytes / current_setting('block_size')::numeric
+    and rel.relpages >= v_min_pages
   order by rel.relpages desc
   limit 50;
+end;
 $$;
 
 comment on function runbook.index_candidates(numeric) is

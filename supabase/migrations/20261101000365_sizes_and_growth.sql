@@ -207,6 +207,10 @@ begin
     where stg.name = 'disk_bytes'
       and jsonb_typeof(stg.value) = 'number';
 
+    if disk_state.size_bytes is null then
+      return;
+    end if;
+
     disk_state.source := 'databases and write-ahead log against the setting disk_bytes';
 
     select dsz.all_bytes + coalesce(dsz.wal_bytes, 0)
@@ -488,20 +492,26 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with heavy as (
+  with large as materialized (
+    select tst.oid, tst.relpages
+    from pg_catalog.pg_class as tst
+    where tst.relkind = 't'
+      and tst.relpages >= (
+        select (check_toast.settings ->> 'toast_bytes')::bigint
+          / current_setting('block_size')::bigint
+      )
+  ),
+  heavy as (
     select
       rel.oid,
       current_setting('block_size')::bigint * rel.relpages as bytes,
-      current_setting('block_size')::bigint * tst.relpages as toast_bytes,
-      greatest(tst.reltuples, 0)::bigint as chunks,
+      current_setting('block_size')::bigint * lrg.relpages as toast_bytes,
       greatest(rel.reltuples, 0)::bigint as rows
-    from pg_catalog.pg_class as rel
-    inner join pg_catalog.pg_class as tst on tst.oid = rel.reltoastrelid
-    where rel.relkind in ('r', 'm')
-      and rel.relnamespace <> 'pg_catalog'::regnamespace
-      and tst.relpages >= (check_toast.settings ->> 'toast_bytes')::numeric
-        / current_setting('block_size')::numeric
-      and tst.relpages >= (check_toast.settings ->> 'ratio')::numeric * rel.relpages
+    from large as lrg
+    cross join lateral runbook.toast_owner(lrg.oid) as own
+    inner join pg_catalog.pg_class as rel on rel.oid = own.relation
+    where rel.relnamespace <> 'pg_catalog'::regnamespace
+      and lrg.relpages >= (check_toast.settings ->> 'ratio')::numeric * rel.relpages
   ),
   cut as (
     select

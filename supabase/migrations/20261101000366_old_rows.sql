@@ -63,6 +63,7 @@ as $$
 declare
   v_years constant integer := (check_old_rows.settings ->> 'age_years')::integer;
   v_cutoff constant timestamptz := clock_timestamp() - make_interval(years => v_years);
+  v_min_rows constant real := (check_old_rows.settings ->> 'min_rows')::real;
   v_findings runbook.finding[];
 begin
   with largest as materialized (
@@ -78,7 +79,7 @@ begin
     where rel.relkind = 'r'
       and not rel.relispartition
       and rel.relpersistence <> 't'
-      and rel.reltuples >= (check_old_rows.settings ->> 'min_rows')::numeric
+      and rel.reltuples >= v_min_rows
     order by rel.relpages desc, rel.oid
     limit 100
   ),
@@ -183,7 +184,7 @@ begin
           and con.contype = 'f'
       ) as is_referenced
     from measured as msr
-    where msr.rows * msr.old_share >= (check_old_rows.settings ->> 'min_rows')::numeric
+    where msr.rows * msr.old_share >= v_min_rows
       and 100 * msr.old_share >= (check_old_rows.settings ->> 'percent')::numeric
       -- A table that no longer grows is an archive; one that holds the future is a calendar.
       and msr.newest between clock_timestamp() - make_interval(

@@ -102,7 +102,7 @@ begin
     return cron_last_due.at - make_interval(secs => v_fields[1]::integer);
   end if;
 
-  if cardinality(v_fields) <> 5 then
+  if cardinality(v_fields) is distinct from 5 then
     return null;
   end if;
 

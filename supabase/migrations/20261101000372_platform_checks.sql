@@ -227,8 +227,8 @@ as $$
           'warning',
           drf.name,
           format(
-            'The %s %s was built with version %s of its library, the server has %s: indexes over text '
-            'may miss rows. Rebuild those (reindex index concurrently), then: alter %s refresh %s;',
+            'The %s %s was built with version %s of its library, the server has %s: indexes over '
+            'text may miss rows. Rebuild those (reindex index concurrently), then: alter %s refresh %s;',
             case when drf.is_of_database then 'database' else 'collation' end,
             drf.name,
             drf.recorded,
@@ -283,7 +283,7 @@ begin
       null,
       array[
         runbook.not_applicable(
-          'migrations', 'There is no record of migrations; the CLI keeps one from its first push on.'
+          'migrations', 'There is no record of migrations; the CLI keeps one from a first push on.'
         )
       ]
     )::runbook.check_result;

@@ -16,13 +16,9 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with keyless as (
-    select
-      rel.oid,
-      rel.relreplident,
-      greatest(rel.reltuples, pg_stat_get_live_tuples(rel.oid), 0) as rows
+  with keyless as materialized (
+    select rel.oid, rel.relnamespace, rel.relreplident, rel.reltuples
     from pg_catalog.pg_class as rel
-    inner join runbook.application_schema as aps on aps.oid = rel.relnamespace
     where rel.relkind in ('r', 'p')
       -- A partition has the key of its parent.
       and not rel.relispartition
@@ -40,7 +36,7 @@ as $$
   judged as (
     select
       runbook.relation_name(kls.oid) as name,
-      kls.rows,
+      greatest(kls.reltuples, pg_stat_get_live_tuples(kls.oid), 0) as rows,
       -- Without an identity, updates and deletes of a published table are refused.
       kls.relreplident in ('d', 'n') and exists (
         select
@@ -64,6 +60,7 @@ as $$
           )
       ) as is_published
     from keyless as kls
+    inner join runbook.application_schema as aps on aps.oid = kls.relnamespace
     where not runbook.is_of_extension(kls.oid)
   ),
   ranked as (

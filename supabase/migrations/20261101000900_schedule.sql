@@ -343,7 +343,7 @@ begin
 
   perform runbook.advance_runs();
 
-  if runbook.calls_are_due() then
+  if runbook.calls_are_due() or exists (select from runbook.runs_to_follow()) then
     perform runbook.ring('deliver');
   end if;
 

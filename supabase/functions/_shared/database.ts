@@ -25,12 +25,16 @@ const json = z.record(z.string(), z.unknown());
 /**
  * A client of one connection, opened at the first statement; `onClose` hears each time that it was closed. Unnamed
  * statements only, since the URL may be that of a pooler; types are named in the statements, so none are fetched.
- * `statementTimeoutMs` (0 for none) takes the place of the login's own.
+ * `statementTimeoutMs` and `lockTimeoutMs` (0 for none) take the place of the login's own.
  */
 export function openDatabase(
   url: string,
   applicationName: string,
-  { onClose = () => {}, statementTimeoutMs }: { onClose?: () => void; statementTimeoutMs?: number } = {},
+  {
+    onClose = () => {},
+    statementTimeoutMs,
+    lockTimeoutMs,
+  }: { onClose?: () => void; statementTimeoutMs?: number; lockTimeoutMs?: number } = {},
 ): postgres.Sql {
   return postgres(url, {
     max: 1,
@@ -43,6 +47,7 @@ export function openDatabase(
     connection: {
       application_name: applicationName,
       ...(statementTimeoutMs === undefined ? {} : { statement_timeout: statementTimeoutMs }),
+      ...(lockTimeoutMs === undefined ? {} : { lock_timeout: lockTimeoutMs }),
     },
     // Notices may quote values.
     onnotice: () => {},

@@ -25,9 +25,10 @@ returns boolean
 language sql
 as $$
   select source ~* (
-    '(pg_terminate_backend|pg_cancel_backend|net\.http_|pg_stat_reset|pg_stat_statements_reset'
-    || '|dblink|\mnextval|\msetval|advisory_|pg_notify|\mnotify\M|lo_import|lo_export'
-    || '|\mcopy\M[^;]*program|pg_switch_wal|cron\.schedule|vault\.create_secret)'
+    '(pg_terminate_backend|pg_cancel_backend|pg_stat_reset|pg_stat_statements_reset'
+    || '|net\.http_(get|post|delete)|dblink|\mnextval|\msetval|advisory_|pg_notify|\mnotify\M'
+    || '|lo_import|lo_export|\mcopy\M[^;]*program|pg_switch_wal|select cron\.schedule'
+    || '|vault\.create_secret)'
   );
 $$;
 
@@ -47,7 +48,11 @@ select is_empty(
   select dcl.proname
   from declaring as dcl
   where dcl.provolatile = 'v'
+<<<<<<< HEAD
     -- It is volatile because it reads the clock.
+=======
+    -- reads the clock
+>>>>>>> cures
     and dcl.proname <> 'ms_since'
   $$,
   'none of them may write'
