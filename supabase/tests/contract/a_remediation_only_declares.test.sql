@@ -48,11 +48,7 @@ select is_empty(
   select dcl.proname
   from declaring as dcl
   where dcl.provolatile = 'v'
-<<<<<<< HEAD
     -- It is volatile because it reads the clock.
-=======
-    -- reads the clock
->>>>>>> cures
     and dcl.proname <> 'ms_since'
   $$,
   'none of them may write'

@@ -38,23 +38,21 @@ values
   ('unban-user', '{"email": "out@test.example"}'),
   ('sign-out-user', '{"email": "out@test.example"}'),
   ('forget-person', '{"email": "out@test.example"}'),
-<<<<<<< HEAD
   (
     'suppress-finding',
     jsonb_build_object(
       'check', 'clock_not_shifted', 'code', 'clock_shifted', 'until', now() + interval '1 day'
     )
-  );
-
--- So that there is a finding to suppress.
-select runbook.shift_clock('1 second');
-=======
+  ),
   ('create-index', '{"table": "public.test_plan", "columns": ["at"]}'),
   ('drop-index', '{"index": "public.test_unused"}'),
   ('vacuum-table', '{"table": "public.test_plan"}'),
   ('analyze-table', '{"table": "public.test_plan"}'),
   ('archive-rows', '{"table": "public.test_plan", "column": "at", "older_than": "1 year"}'),
   ('reset-query-statistics', '{}');
+
+-- So that there is a finding to suppress.
+select runbook.shift_clock('1 second');
 
 create table public.test_plan (id integer primary key, at timestamptz, other integer);
 insert into public.test_plan values (1, now() - interval '2 years', 1), (2, now(), 2);
@@ -65,7 +63,6 @@ language sql
 stable
 set search_path = ''
 as 'select 0';
->>>>>>> cures
 
 -- Every row of every table that this login may read, with its place.
 create function pg_temp.fingerprint()
