@@ -68,9 +68,9 @@ select is_empty(
     -- In the unit of the check's value.
     when thr.key in ('warning', 'critical') then chk.unit is null
     else thr.key !~ (
-      '(^|_)(s|ms|hours?|h|days?|years?|minutes|percent|ratio|factor|bytes|mb|rows?|pages|blocks'
-      || '|calls|scans|runs|answers|length|sessions|transactions|connections|files|times|points'
-      || '|indexes|tables|statements|cost|reads|count|per_hour|at_once|share|within|size)($|_)'
+      '(^|_)(s|ms|hours?|h|days?|years?|minutes|percent|ratio|factor|multiple|bytes|rows?|pages'
+      || '|calls|scans|runs|answers|length|sessions|transactions|connections|files|points|indexes'
+      || '|tables|statements|cost|reads|count|distinct|correlation|share|size)($|_)'
     )
   end
   $$,
