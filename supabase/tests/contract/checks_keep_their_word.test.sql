@@ -16,7 +16,7 @@ reached as (
   union
   select reached.name, ours.oid, ours.prosrc
   from reached
-  inner join ours on reached.prosrc ~ ('runbook\.' || ours.proname || '\(')
+  inner join ours on position('runbook.' || ours.proname || '(' in reached.prosrc) > 0
 )
 select reached.* from reached;
 
@@ -70,7 +70,7 @@ select is_empty(
     else thr.key !~ (
       '(^|_)(s|ms|hours?|h|days?|years?|minutes|percent|ratio|factor|multiple|bytes|rows?|pages'
       || '|calls|scans|runs|answers|length|sessions|transactions|connections|files|points|indexes'
-      || '|tables|statements|cost|reads|count|distinct|correlation|share|size)($|_)'
+      || '|tables|statements|cost|reads|count|blocks|mb|times|distinct|correlation|share|size)($|_)'
     )
   end
   $$,
