@@ -77,10 +77,10 @@ export function labChapter(result: LabResult): string {
 
 /** A peer is asked on the calm database about whatever can be seen there. */
 function judge(
-  { late, peers }: Pick<Fault, "late" | "peers">,
+  { phase, peers }: Pick<Fault, "phase" | "peers">,
   peer: { calm: PeerResult; stuck: PeerResult },
 ): Verdict {
-  const { name, commands } = late === true ? peer.stuck : peer.calm;
+  const { name, commands } = phase === "stuck" ? peer.stuck : peer.calm;
   const mark = peers[name];
   if (mark === undefined) return "";
   const command = commands?.find((one) => one.name === mark.command);

@@ -33,8 +33,11 @@ export interface Fault {
   /** F1 to F20 are published, others are our own. */
   id: string;
   title: string;
-  /** Made after all others, since its session would stand in their way. */
-  late?: true;
+  /**
+   * `traffic`: statements that count, made once the making of everything else is forgotten. `stuck`: made last, since its
+   * session would stand in the others' way.
+   */
+  phase?: "traffic" | "stuck";
   make(lab: Lab): Promise<void>;
   /** Any of them is enough. */
   marks: readonly Mark[];
@@ -45,8 +48,11 @@ export interface Fault {
 export interface Trap {
   id: string;
   title: string;
-  /** Made after all others, since its session would stand in their way. */
-  late?: true;
+  /**
+   * `traffic`: statements that count, made once the making of everything else is forgotten. `stuck`: made last, since its
+   * session would stand in the others' way.
+   */
+  phase?: "traffic" | "stuck";
   make(lab: Lab): Promise<void>;
   /** A finding that is one of these is a false alarm. */
   alarms: readonly Mark[];

@@ -70,7 +70,7 @@ export const ownFaults: readonly Fault[] = [
   {
     id: "F26",
     title: "an old snapshot that holds vacuum back",
-    late: true,
+    phase: "stuck",
     make: async ({ sql, open }) => {
       await open("postgres", "old report").unsafe(
         "begin isolation level repeatable read; select count(*) from pg_catalog.pg_class",
@@ -87,27 +87,26 @@ export const ownFaults: readonly Fault[] = [
   {
     id: "F27",
     title: "one query for each row of another (N+1)",
+    phase: "traffic",
     make: async ({ sql, open }) => {
       await runEach(sql, [
-        "create table shop.lines (id bigint primary key, text text)",
-        "insert into shop.lines select n, 'line ' || n from generate_series(1, 3000) as n",
-        "vacuum analyze shop.lines",
-        "grant select on shop.lines to authenticated",
+        "grant usage on schema shop to authenticated",
+        "grant select on shop.orders, shop.customers to authenticated",
       ]);
       const api = open("authenticator", "postgrest");
       await api.unsafe("set role authenticated");
       for (let page = 0; page < 30; page += 1) {
-        await api`select id from shop.lines order by id limit 200`;
-        for (let row = 1; row <= 200; row += 1) await api`select text from shop.lines where id = ${row}`;
+        await api`select id, customer_id from shop.orders order by id limit 200`;
+        for (let row = 1; row <= 200; row += 1) await api`select email from shop.customers where id = ${row}`;
       }
     },
-    marks: [{ check: "repeated_statements", codes: ["statement_repeated"], names: /shop\.lines/ }],
-    peers: { inspect: { command: "calls", prints: /shop\.lines where id/, as: "partly" } },
+    marks: [{ check: "repeated_statements", codes: ["statement_repeated"], names: /customers/ }],
+    peers: { inspect: { command: "calls", prints: /shop\.customers where id/, as: "partly" } },
   },
   {
     id: "F28",
     title: "query that runs for longer than five seconds",
-    late: true,
+    phase: "stuck",
     make: async (lab) => {
       leave(lab, "postgres", "endless report", "select pg_sleep(600)");
     },

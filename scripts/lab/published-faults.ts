@@ -177,7 +177,7 @@ export const publishedFaults: readonly Fault[] = [
   {
     id: "F12",
     title: "session idle in a transaction",
-    late: true,
+    phase: "stuck",
     make: async ({ open, sql }) => {
       await sql.unsafe("create table shop.idle (id bigint primary key)");
       await open("postgres", "forgetful app").unsafe("begin; insert into shop.idle values (1)");
@@ -196,7 +196,7 @@ export const publishedFaults: readonly Fault[] = [
   {
     id: "F13",
     title: "queue behind a waiting ALTER TABLE: who began it",
-    late: true,
+    phase: "stuck",
     make: queueBehindDdl,
     marks: [{ check: "blocking", codes: ["root_blocker"], names: /quiet reader/ }],
     peers: {},
@@ -204,7 +204,7 @@ export const publishedFaults: readonly Fault[] = [
   {
     id: "F14",
     title: "chain of three row locks: who began it",
-    late: true,
+    phase: "stuck",
     make: rowLockChain,
     marks: [{ check: "blocking", codes: ["root_blocker"], names: /first writer/ }],
     peers: { inspect: { command: "blocking", prints: /first writer|shop\.seats/, as: "partly" } },
@@ -212,6 +212,7 @@ export const publishedFaults: readonly Fault[] = [
   {
     id: "F15",
     title: "the dearest statement is one of the API's role",
+    phase: "traffic",
     make: async ({ sql, open }) => {
       await runEach(sql, [
         "create table public.catalogue (id integer, words text)",
@@ -223,7 +224,7 @@ export const publishedFaults: readonly Fault[] = [
         "analyze public.catalogue",
       ]);
       const api = open("authenticator", "postgrest");
-      for (let turn = 0; turn < 40; turn += 1) {
+      for (let turn = 0; turn < 100; turn += 1) {
         await api.unsafe(
           "begin; set local role anon; select count(*) from public.catalogue where words like '%ab%cd%ef%'; commit",
         );
@@ -237,6 +238,7 @@ export const publishedFaults: readonly Fault[] = [
   {
     id: "F16",
     title: "missing index on a large table",
+    phase: "traffic",
     make: async ({ sql, open }) => {
       await runEach(sql, [
         "create table shop.messages (id bigint primary key, room_id integer not null, sent_at timestamptz not null, body text)",

@@ -76,8 +76,8 @@ export async function runLab({ stack, root, path, progress }: LabOptions): Promi
     await prepare(lab);
     const everything = [...publishedFaults, ...ownFaults, ...traps];
     let seeded = 0;
-    const seed = async (late: boolean): Promise<void> => {
-      for (const one of everything.filter((each) => (each.late === true) === late)) {
+    const seed = async (now: Fault["phase"]): Promise<void> => {
+      for (const one of everything.filter(({ phase }) => phase === now)) {
         seeded += 1;
         progress(`seeding ${one.id}: ${one.title} (${seeded} of ${everything.length})`);
         await one.make(lab);
@@ -89,10 +89,12 @@ export async function runLab({ stack, root, path, progress }: LabOptions): Promi
     };
     const ask = async (when: string): Promise<PeerResult[]> =>
       path === null ? [] : askPeers({ stack, root, path, progress: (line) => progress(`${when}: ${line}`) });
-    await seed(false);
+    await seed(undefined);
+    await lab.platform`select extensions.pg_stat_statements_reset()`;
+    await seed("traffic");
     if (path !== null) await settle();
     const calm = await ask("calm database");
-    await seed(true);
+    await seed("stuck");
     await settle();
     await tune(lab.sql);
     await askOurselves(lab.sql); // fills the caches, as the schedule would have

@@ -3,17 +3,20 @@ import type { Lab } from "./lab.ts";
 /** How long what was sent may take to be seen waiting. */
 const settleMs = 10_000;
 
-/** A quiet reader in a transaction, an ALTER TABLE behind it, and three requests of the API behind that. */
+/** Requests of the API that wait in the queue; with the others of the lab some fifty sessions wait. */
+const requests = 48;
+
+/** A quiet reader in a transaction, an ALTER TABLE behind it, and the API's requests behind that. */
 export async function queueBehindDdl(lab: Lab): Promise<void> {
   await lab.sql.unsafe("create table shop.queue (id bigint primary key)");
   await lab.sql.unsafe("grant select on shop.queue to authenticated");
   await lab.open("postgres", "quiet reader").unsafe("begin; select * from shop.queue");
   leave(lab, "postgres", "migration", "alter table shop.queue add column note text");
   await untilWaiting(lab, "migration");
-  for (const name of ["request 1", "request 2", "request 3"]) {
-    leave(lab, "authenticator", name, "set role authenticated; select * from shop.queue");
-    await untilWaiting(lab, name);
+  for (let request = 1; request <= requests; request += 1) {
+    leave(lab, "authenticator", `request ${request}`, "set role authenticated; select * from shop.queue");
   }
+  await untilWaiting(lab, `request ${requests}`);
 }
 
 /** Three writers, each waiting for a row that the one before holds. */

@@ -194,7 +194,7 @@ const ownTraps: readonly Trap[] = [
   {
     id: "T15",
     title: "an index that is being built is not broken",
-    late: true,
+    phase: "stuck",
     make: async (lab) => {
       await runEach(lab.sql, [
         "create table shop.growing (id bigint primary key, value integer)",
@@ -268,7 +268,7 @@ const ownTraps: readonly Trap[] = [
   {
     id: "T20",
     title: "a query of one second, a transaction of one second",
-    late: true,
+    phase: "stuck",
     make: async (lab) => {
       leave(lab, "postgres", "brisk report", "select pg_sleep(1)");
     },
