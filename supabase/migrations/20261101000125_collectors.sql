@@ -188,7 +188,7 @@ as $$
     inner join runbook.collector as col on col.name = stt.collector_name
   ),
   total as (
-    select coalesce(sum(cst.took_ms * 60 / cst.every_s), 0) as ms_per_minute
+    select sum(cst.took_ms * 60 / cst.every_s) as ms_per_minute
     from costs as cst
   )
   select jsonb_build_object(
@@ -199,6 +199,6 @@ as $$
 $$;
 
 comment on function runbook.scheduled_cost() is
-'What the schedule costs: {ms_per_minute, percent_of_one_core}.';
+'What the schedule costs: {ms_per_minute, percent_of_one_core}; nulls before anything was measured.';
 revoke all on function runbook.scheduled_cost() from public;
 grant execute on function runbook.scheduled_cost() to runbook_viewer;

@@ -609,6 +609,11 @@ as $$
       case when (report_text.report -> 'partial')::boolean then 'only ' else '' end,
       jsonb_array_length(report_text.report -> 'checks'),
       report_text.report ->> 'took_ms'
+    ) || coalesce(
+      e'\nThe schedule uses '
+      || (report_text.report #>> '{scheduled_cost,percent_of_one_core}')
+      || ' % of one processor core.',
+      ''
     ) as content
   ),
   lines as (

@@ -1,6 +1,6 @@
 begin;
 
-select plan(12);
+select plan(13);
 
 create function pg_temp.text_of(
   summary text,
@@ -28,6 +28,8 @@ as $$
     )
   );
 $$;
+
+select runbook.keep_entries('[{"check": "connections", "status": "ok", "took_ms": 6}]');
 
 create function pg_temp.widest(content text)
 returns integer
@@ -72,6 +74,12 @@ select alike(
 
 select alike(
   pg_temp.text_of('short'), '%, only 1 checks in%', 'a partial report says that it is partial'
+);
+
+select alike(
+  pg_temp.text_of('short'),
+  e'%\nThe schedule uses % of one processor core.\n%',
+  'and what the runbook itself costs'
 );
 
 create temporary table mixed as
