@@ -167,12 +167,15 @@ describe("in read-only mode", () => {
   const endpoints = endpointsOn(url.href);
 
   it("diagnoses", async () => {
+    // Nobody else's look may count.
+    await sql`delete from runbook.probe`;
     const response = await ask(endpoints["diagnose-login"], "diagnose-login");
     expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({ issue: "login" });
+    expect(await response.json()).toMatchObject({ issue: "login", skipped: [] });
   });
 
   it("reports health", async () => {
+    await sql`delete from runbook.probe`;
     const response = await ask(endpoints["health-check"], "health-check");
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({
