@@ -21,6 +21,9 @@ declare
   v_min_rows constant bigint := (check_dead_rows.settings ->> 'min_dead_rows')::bigint;
   v_overdue_rows constant numeric := (check_dead_rows.settings ->> 'overdue_dead_rows')::numeric;
   v_overdue_percent constant numeric := (check_dead_rows.settings ->> 'overdue_percent')::numeric;
+  v_horizon_age constant interval := make_interval(
+    secs => (check_dead_rows.settings ->> 'horizon_s')::double precision
+  );
   v_recently constant timestamptz := clock_timestamp()
     - 3 * current_setting('autovacuum_naptime')::interval;
   v_result runbook.check_result;
@@ -50,8 +53,9 @@ begin
   ),
   horizons as materialized (
     select hrz.since, hrz.description
-    from runbook.oldest_horizon() as hrz
-    where exists (select from piles)
+    from runbook.oldest_horizon(v_horizon_age) as hrz
+    where hrz.description is not null
+      and exists (select from piles)
   ),
   judged as (
     select
@@ -473,7 +477,12 @@ values
     520,
     'storage',
     'tables',
-    '{"min_dead_rows": 1000, "overdue_dead_rows": 10000, "overdue_percent": 25}',
+    '{
+      "min_dead_rows": 1000,
+      "overdue_dead_rows": 10000,
+      "overdue_percent": 25,
+      "horizon_s": 300
+    }',
     '{"dead_rows_pile_up": "Autovacuum is due, and is off, held back or does not come."}'
   ),
   (
