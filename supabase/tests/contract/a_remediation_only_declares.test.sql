@@ -55,10 +55,11 @@ select bag_eq(
     and pg_temp.is_irrevocable(fun.prosrc)
   $$,
   array[
-    'cancel_backend', 'install_schedule', 'lock_for_transaction', 'reset_statement_statistics',
-    'ring', 'terminate_backend', 'tick'
+    'cancel_backend', 'check_pg_net', 'install_schedule', 'lock_for_transaction',
+    'missing_extension_rights', 'reset_statement_statistics', 'ring', 'terminate_backend', 'tick',
+    'wanted_extensions'
   ],
-  'only these do: effects of the closed list, the bell, the schedule and locks'
+  'only these do: effects of the closed list, the bell, the schedule and locks; three checks name them'
 );
 
 select * from finish();
