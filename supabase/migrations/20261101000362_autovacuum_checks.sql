@@ -40,7 +40,8 @@ begin
       round(100.0 * vst.dead_rows / (vst.live_rows + vst.dead_rows), 1) as percent,
       greatest(
         pg_stat_get_last_vacuum_time(vst.relation), pg_stat_get_last_autovacuum_time(vst.relation)
-      ) as vacuumed_at
+      ) as vacuumed_at,
+      pg_stat_get_last_autovacuum_time(vst.relation) as came_at
     from runbook.vacuum_state as vst
     where vst.dead_rows >= v_min_rows
       and vst.dead_rows > vst.dead_trigger
@@ -73,7 +74,8 @@ begin
         -- a slot or a standby does not say since when
         when hrz.description is not null
           and pil.vacuumed_at > coalesce(hrz.since, v_recently) then 'held_back'
-        when pil.vacuumed_at > v_recently then null
+        -- It comes of its own accord, and will come again.
+        when pil.came_at > v_recently then null
         when pil.dead_rows >= v_overdue_rows and pil.percent >= v_overdue_percent then 'overdue'
       end as cause
     from piles as pil
@@ -119,10 +121,8 @@ begin
                 left(nmd.holder, 120)
               )
               else format(
-                'and %s. Vacuum it, and see whether autovacuum keeps up.',
-                coalesce(
-                  'has not come since ' || runbook.utc_text(nmd.vacuumed_at), 'has never come'
-                )
+                'and does not come; it was %s. Vacuum it, and see whether autovacuum keeps up.',
+                coalesce('vacuumed last at ' || runbook.utc_text(nmd.vacuumed_at), 'never vacuumed')
               )
             end
           ),
@@ -307,7 +307,8 @@ begin
       greatest(
         pg_stat_get_last_analyze_time(vst.relation),
         pg_stat_get_last_autoanalyze_time(vst.relation)
-      ) as analyzed_at
+      ) as analyzed_at,
+      pg_stat_get_last_autoanalyze_time(vst.relation) as came_at
     from runbook.vacuum_state as vst
     inner join runbook.application_schema as aps on aps.oid = vst.schema
     where not vst.is_toast
@@ -326,6 +327,7 @@ begin
       0,
       0,
       false,
+      null,
       null
     from parts as prt
     inner join pg_catalog.pg_class as rel on rel.oid = prt.part and rel.relkind = 'r'
@@ -359,7 +361,8 @@ begin
             or (
               cnt.changed_rows >= v_overdue_rows
               and cnt.changed_rows >= v_overdue_factor * cnt.changed_trigger
-              and coalesce(cnt.analyzed_at, '-infinity') < v_recently
+              -- It comes of its own accord, and will come again.
+              and coalesce(cnt.came_at, '-infinity') < v_recently
             )
           )
           and cnt.changed_rows >= v_min_rows then 'statistics_stale'

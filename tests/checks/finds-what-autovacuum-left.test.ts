@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { afterAll, afterEach, beforeEach, expect, inject, it } from "vitest";
+import { rolledBack } from "../conformance/rolled-back.ts";
 import { findingsOf, flushCounters } from "./findings-of.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
@@ -62,11 +63,59 @@ it("finds dead rows that should have been vacuumed long ago, and no others", asy
   });
   await sql`vacuum vacuum_story.thing`;
   expect(await found("dead_rows")).toEqual([]);
+});
+
+it("leaves to autovacuum what it is about to do, or does at this moment", async () => {
+  await fill(60_000);
+  await withoutAutovacuum(async () => {
+    await sql`delete from vacuum_story.thing where id <= 30000`;
+    expect(await found("dead_rows")).toHaveLength(1);
+    expect(await found("table_statistics")).toHaveLength(1);
+    await rolledBack(sql, async (transaction) => {
+      await transaction`
+        create or replace function runbook.maintenance_under_way()
+        returns table (relation oid, command text, pid integer)
+        language sql stable
+        as $$
+          select 'vacuum_story.thing'::regclass::oid, cmd.name, 1
+          from (values ('vacuum'), ('analyze')) as cmd (name)
+        $$`;
+      expect(await findingsOf(transaction, "dead_rows", "vacuum_story")).toEqual([]);
+      expect(await findingsOf(transaction, "table_statistics", "vacuum_story")).toEqual([]);
+      return true;
+    });
+  });
+
+  const admin = postgres({
+    host: inject("socketDirectory"),
+    port: inject("databasePort"),
+    user: "supabase_admin",
+    database: "postgres",
+    max: 1,
+  });
+  try {
+    await admin`alter system set autovacuum_naptime = 1`;
+    await admin`select pg_reload_conf()`;
+    const hasCome = async (): Promise<boolean> =>
+      (
+        await sql`
+          select from pg_stat_user_tables
+          where relid = 'vacuum_story.thing'::regclass
+            and last_autovacuum is not null and last_autoanalyze is not null`
+      ).length === 1;
+    await expect.poll(hasCome, { timeout: 20_000 }).toBe(true);
+  } finally {
+    await admin`alter system reset autovacuum_naptime`;
+    await admin`select pg_reload_conf()`;
+    await admin.end();
+  }
+  expect(await found("dead_rows")).toEqual([]);
 
   // It came a moment ago, so it will come again.
   await withoutAutovacuum(async () => {
-    await sql`delete from vacuum_story.thing where id <= 40000`;
+    await sql`delete from vacuum_story.thing where id <= 50000`;
     expect(await found("dead_rows")).toEqual([]);
+    expect(await found("table_statistics")).toEqual([]);
   });
 });
 
@@ -110,15 +159,16 @@ it("finds statistics that are stale against the trigger of ANALYZE, and no other
   await fill(60_000);
   expect(await found("table_statistics")).toEqual([]);
   await withoutAutovacuum(async () => {
-    // 24,000 changes are four times the trigger, and autovacuum was here a moment ago.
-    await sql`update vacuum_story.thing set body = 'y' where id <= 24000`;
+    // Past the trigger of 6,050, so autovacuum is about to come.
+    await sql`update vacuum_story.thing set body = 'y' where id <= 12000`;
     expect(await found("table_statistics")).toEqual([]);
-  });
 
+    await sql`update vacuum_story.thing set body = 'y' where id <= 200`;
+    expect(await found("table_statistics")).toEqual([
+      ["statistics_stale", "vacuum_story.thing", "analyze-table"],
+    ]);
+  });
   await sql`alter table vacuum_story.thing set (autovacuum_enabled = off)`;
-  expect(await found("table_statistics")).toEqual([
-    ["statistics_stale", "vacuum_story.thing", "analyze-table"],
-  ]);
   await sql`analyze vacuum_story.thing`;
   expect(await found("table_statistics")).toEqual([]);
 
@@ -142,6 +192,7 @@ it("finds tables that were never analyzed, also partitioned ones, which autovacu
   await sql`create table vacuum_story.log (id int) partition by range (id)`;
   await sql`create table vacuum_story.log_1 partition of vacuum_story.log for values from (0) to (100000)`;
   await sql`insert into vacuum_story.log select generate_series(1, 20000)`;
+  await flushCounters(sql);
   await sql`analyze vacuum_story.log_1`;
   expect(await found("table_statistics")).toEqual([
     ["statistics_missing", "vacuum_story.log", "analyze-table"],
