@@ -247,8 +247,6 @@ begin
     perform runbook.forget_old_ticks(v_kept_for);
   end if;
 
-  perform runbook.advance_runs();
-
   if runbook.calls_are_due() or exists (select from runbook.runs_to_follow()) then
     perform runbook.ring('deliver');
   end if;
@@ -258,6 +256,9 @@ begin
   perform runbook.record_report(
     runbook.compose_report(runbook.run_checks(scheduled => true))
   );
+
+  -- Last: a batch locks rows of the application until the tick commits.
+  perform runbook.advance_runs();
 end;
 $$;
 
