@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import { afterAll, afterEach, inject } from "vitest";
+import { afterAll, afterEach, beforeAll, inject } from "vitest";
 import { z } from "zod";
 
 /** A finding as a report shows it. */
@@ -52,6 +52,9 @@ export function connectAs(role: string, applicationName = "vitest checks"): post
 
 /** The session that asks the checks. */
 export const asker = connectAs("postgres", "vitest asker");
+
+beforeAll(() => asker`set statement_timeout = '20s'`);
+
 const opened: { client: postgres.Sql; pid: number }[] = [];
 
 /** Opens a session as a role; it is closed when the test ends, whatever it holds. */
@@ -90,6 +93,11 @@ export async function runCheck(name: string, thresholds: Record<string, number> 
   return entry.parse(answers[0]);
 }
 
+/** Lets time pass that the server measures. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 /** Waits until so many sessions wait for a lock. */
 export async function untilWaiting(count: number): Promise<void> {
   const deadline = Date.now() + 10_000;
@@ -98,7 +106,7 @@ export async function untilWaiting(count: number): Promise<void> {
       select count(*)::integer as count from pg_catalog.pg_locks as lck where not lck.granted`;
     if ((row?.count ?? 0) >= count) return;
     if (Date.now() > deadline) throw new Error(`Only ${row?.count} of ${count} sessions wait.`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause(50);
   }
 }
 

@@ -25,7 +25,7 @@ returns boolean
 language sql
 as $$
   select source ~* (
-    '(pg_terminate_backend|pg_cancel_backend|pg_stat_reset|pg_stat_statements_reset'
+    '(pg_terminate_backend|pg_cancel_backend|pg_stat_reset|pg_stat_statements_reset\(\)'
     || '|net\.http_(get|post|delete)|dblink|\mnextval|\msetval|advisory_|pg_notify|\mnotify\M'
     || '|lo_import|lo_export|\mcopy\M[^;]*program|pg_switch_wal|select cron\.schedule'
     || '|vault\.create_secret)'
