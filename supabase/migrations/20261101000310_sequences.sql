@@ -51,7 +51,7 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
-set jit = 'off'
+set jit = off
 as $$
 begin
   return query
