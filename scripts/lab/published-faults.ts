@@ -72,11 +72,11 @@ export const publishedFaults: readonly Fault[] = [
     id: "F5",
     title: "invalid index that a failed build left",
     make: async ({ sql }) => {
-      await sql.unsafe("create table shop.coupons (id bigint primary key, code text not null)");
-      await sql.unsafe(
+      await runEach(sql, [
+        "create table shop.coupons (id bigint primary key, code text not null)",
         "insert into shop.coupons select n, 'code ' || n % 400 from generate_series(1, 20000) as n",
-      );
-      await runEach(sql, ["analyze shop.coupons"]);
+        "analyze shop.coupons",
+      ]);
       await mustFail(sql, "create unique index concurrently coupons_code on shop.coupons (code)");
     },
     marks: [{ check: "invalid_indexes", codes: ["invalid_index"], names: /coupons_code/ }],

@@ -171,6 +171,9 @@ const consequences: readonly Mark[] = [
     codes: ["idle_in_transaction"],
     names: /quiet reader|first writer|slow visitor|old report/,
   },
+  { check: "sequential_scans", codes: ["large_table_scanned"], names: /public\.catalogue/ },
+  { check: "dead_rows", codes: ["dead_rows_pile_up"], names: /shop\.stale/ },
+  { check: "table_statistics", codes: ["statistics_stale"], names: /shop\.stale/ },
 ];
 
 /** Findings about what the lab made that no fault explains: each is a false alarm or a fault that was not meant. */

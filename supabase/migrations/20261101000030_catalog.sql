@@ -36,6 +36,7 @@ create table runbook.issue (
   parameters jsonb not null,
   subject_keys text[] not null,
   function text not null,
+  keeps_order boolean not null default false,
   codes jsonb not null default '{}',
   probes text[] not null default '{}',
   blind_spots text[] not null default '{}',
@@ -51,6 +52,8 @@ comment on column runbook.issue.parameters is 'JSON Schema of what the diagnosis
 comment on column runbook.issue.subject_keys is 'The parameters that name the subject.';
 comment on column runbook.issue.function is
 'Qualified name of a stable function (params jsonb) returning setof runbook.finding.';
+comment on column runbook.issue.keeps_order is
+'Whether findings are told in the order in which the function returns them, not the worst first.';
 comment on column runbook.issue.codes is
 'The codes that the function may find, with their meaning.';
 comment on column runbook.issue.probes is 'Outside facts to be refreshed before the diagnosis.';

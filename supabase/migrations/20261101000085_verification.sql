@@ -4,42 +4,56 @@
 -- find, by these checks. Whatever could not be looked at makes the answer unknown.
 
 -- Whether a finding of a check is about what a run was for: it names the remediation, and its
--- parameters are those of the run as far as both have them. Ages are compared as they were asked.
+-- parameters are those of the run as far as both have them. An age counts as the same within a day:
+-- that of the run was resolved when its plan was made.
 create function runbook.is_about_run(
   finding jsonb,
-  remediation text,
-  params jsonb,
-  asked jsonb
+  remediation runbook.remediation,
+  params jsonb
 )
 returns boolean
-language sql
-immutable
-parallel safe
+language plpgsql
+stable
 security invoker
 set search_path = ''
 as $$
-  select is_about_run.finding ->> 'remediation' = is_about_run.remediation
-    and not exists (
-      select
-      from jsonb_each(coalesce(nullif(is_about_run.finding -> 'params', 'null'), '{}'))
-        as part (key, value)
-      where is_about_run.params ? part.key
-        and is_about_run.params -> part.key <> part.value
-        and is_about_run.asked -> part.key is distinct from part.value
-    );
+declare
+  v_params jsonb := coalesce(nullif(is_about_run.finding -> 'params', 'null'), '{}');
+begin
+  if is_about_run.finding ->> 'remediation' is distinct from is_about_run.remediation.name then
+    return false;
+  end if;
+
+  begin
+    v_params := runbook.resolved_params(is_about_run.remediation.parameters, v_params);
+  exception
+    when no_data_found or sqlstate 'RB400' then
+      -- What it names is gone, or it names nothing: it is compared as it is written.
+      raise debug 'The parameters of a finding do not resolve: %', v_params;
+  end;
+
+  return not exists (
+    select
+    from jsonb_each(v_params) as part (key, value)
+    where is_about_run.params ? part.key
+      and case
+        when is_about_run.remediation.parameters #>> array['properties', part.key, 'format'] = 'age'
+          then (is_about_run.params ->> part.key)::timestamptz
+            not between (part.value #>> '{}')::timestamptz - interval '1 day'
+            and (part.value #>> '{}')::timestamptz + interval '1 day'
+        else is_about_run.params -> part.key <> part.value
+      end
+  );
+end;
 $$;
 
-comment on function runbook.is_about_run(jsonb, text, jsonb, jsonb) is
+comment on function runbook.is_about_run(jsonb, runbook.remediation, jsonb) is
 'Whether a finding of a check names this remediation with the parameters of a run.';
-revoke all on function runbook.is_about_run(jsonb, text, jsonb, jsonb) from public;
+revoke all on function runbook.is_about_run(jsonb, runbook.remediation, jsonb) from public;
 
 -- What the checks that verify a remediation find: {still_there, skipped}. A check that could not
 -- look, or that is not there, is skipped; so is one whose list was cut.
-create function runbook.checked_findings(
-  remediation runbook.remediation,
-  params jsonb,
-  asked jsonb
-)
+create function runbook.checked_findings(remediation runbook.remediation, params jsonb)
 returns jsonb
 language plpgsql
 stable
@@ -64,10 +78,7 @@ begin
     from jsonb_array_elements(v_entry -> 'findings') as fnd (content)
     where fnd.content ->> 'code' = any (checked_findings.remediation.cures)
       and runbook.is_about_run(
-        fnd.content,
-        checked_findings.remediation.name,
-        checked_findings.params,
-        checked_findings.asked
+        fnd.content, checked_findings.remediation, checked_findings.params
       );
 
     if v_entry ->> 'status' in ('skipped', 'error')
@@ -87,16 +98,15 @@ begin
 end;
 $$;
 
-comment on function runbook.checked_findings(runbook.remediation, jsonb, jsonb) is
+comment on function runbook.checked_findings(runbook.remediation, jsonb) is
 'What the checks of a remediation still find of what a run was for: {still_there, skipped}.';
-revoke all on function runbook.checked_findings(runbook.remediation, jsonb, jsonb) from public;
+revoke all on function runbook.checked_findings(runbook.remediation, jsonb) from public;
 
 -- Asks the diagnosis, the checks, or both, whether the codes that a remediation cures are gone for
 -- its subject. An undo cures nothing: what it brings back is among the other findings.
 create function runbook.verification_of(
   remediation runbook.remediation,
   params jsonb,
-  asked jsonb,
   undoing boolean
 )
 returns jsonb
@@ -123,9 +133,7 @@ begin
   end if;
 
   if not verification_of.undoing then
-    v_checked := runbook.checked_findings(
-      verification_of.remediation, verification_of.params, verification_of.asked
-    );
+    v_checked := runbook.checked_findings(verification_of.remediation, verification_of.params);
   end if;
 
   select
@@ -160,10 +168,10 @@ begin
 end;
 $$;
 
-comment on function runbook.verification_of(runbook.remediation, jsonb, jsonb, boolean) is
+comment on function runbook.verification_of(runbook.remediation, jsonb, boolean) is
 'Whether the trouble is gone: {status: verified, not_cured, unknown or not_applicable, cures,
 still_there, other_findings, skipped}.';
-revoke all on function runbook.verification_of(runbook.remediation, jsonb, jsonb, boolean)
+revoke all on function runbook.verification_of(runbook.remediation, jsonb, boolean)
 from public;
 
 -- The verification of a run that has not ended.

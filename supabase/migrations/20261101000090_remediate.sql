@@ -435,7 +435,7 @@ begin
     -- What was done is done: a diagnosis that fails must not take the record of it back.
     begin
       v_run.verification := runbook.verification_of(
-        v_remediation, v_run.params, v_run.asked, v_run.undo_of is not null
+        v_remediation, v_run.params, v_run.undo_of is not null
       );
     exception
       when query_canceled or assert_failure or others then
@@ -632,9 +632,7 @@ begin
 
     v_run.verification := case
       when v_has_more then runbook.verification_to_come(v_remediation)
-      else runbook.verification_of(
-        v_remediation, v_run.params, v_run.asked, v_undone.id is not null
-      )
+      else runbook.verification_of(v_remediation, v_run.params, v_undone.id is not null)
     end;
 
     if v_dry_run then

@@ -14,9 +14,12 @@ select
   rel.relkind as kind,
   rel.relispartition as is_partition,
   rel.relpages as pages,
-  -- What an ANALYZE found may be old, what is counted may have been reset: the larger one is
-  -- nearer.
-  greatest(rel.reltuples, pg_stat_get_live_tuples(rel.oid), 0)::bigint as rows,
+  -- As ANALYZE found it. What is counted is twice as much when a table is filled and analyzed in one
+  -- transaction, so it only serves where nothing was analyzed yet.
+  case
+    when rel.reltuples > 0 then rel.reltuples
+    else pg_stat_get_live_tuples(rel.oid)
+  end::bigint as rows,
   rel.relowner as owner
 from pg_catalog.pg_class as rel
 inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
@@ -31,11 +34,10 @@ where rel.relkind in ('r', 'p', 'm')
   )
   and pg_has_role(rel.relowner, 'usage')
   -- What an extension brought, such as the list of coordinate systems of PostGIS.
-  and not exists (
-    select
+  and rel.oid not in (
+    select dep.objid
     from pg_catalog.pg_depend as dep
     where dep.classid = 'pg_catalog.pg_class'::regclass
-      and dep.objid = rel.oid
       and dep.refclassid = 'pg_catalog.pg_extension'::regclass
       and dep.deptype = 'e'
   );
@@ -95,18 +97,44 @@ select
   rel.relkind as kind,
   rel.relpages as pages,
   rel.relispartition as is_attached,
-  con.conindid is not null as is_of_constraint
+  -- pg_constraint has no index by the index that it stands on; pg_depend has both ways.
+  exists (
+    select
+    from pg_catalog.pg_depend as dep
+    where dep.classid = 'pg_catalog.pg_class'::regclass
+      and dep.objid = idx.indexrelid
+      and dep.refclassid = 'pg_catalog.pg_constraint'::regclass
+  )
+  or exists (
+    select
+    from pg_catalog.pg_depend as dep
+    where dep.refclassid = 'pg_catalog.pg_class'::regclass
+      and dep.refobjid = idx.indexrelid
+      and dep.classid = 'pg_catalog.pg_constraint'::regclass
+  ) as is_of_constraint
 from pg_catalog.pg_index as idx
 inner join pg_catalog.pg_class as rel on rel.oid = idx.indexrelid
-inner join runbook.watched_relation as wat on wat.relation = idx.indrelid
-left join (
-  select distinct con.conindid
-  from pg_catalog.pg_constraint as con
-  where con.conindid <> 0
-) as con on con.conindid = idx.indexrelid;
+inner join runbook.watched_relation as wat on wat.relation = idx.indrelid;
 
 comment on view runbook.watched_index is
 'One index of the application, from the catalogs'' raw columns. is_of_constraint: a constraint
 stands on it, or a foreign key points to it.';
 
 revoke all on table runbook.watched_index from public;
+
+-- Columns that more than one index of a table begins with. Only there can one index be another or its
+-- beginning, so that the checks compare few indexes and not all.
+create view runbook.shared_first_column
+with (security_invoker = true)
+as
+select
+  idx.indrelid as relation,
+  idx.indkey[0] as column
+from pg_catalog.pg_index as idx
+group by idx.indrelid, idx.indkey[0]
+having count(*) > 1;
+
+comment on view runbook.shared_first_column is
+'One column of one table that several indexes begin with; 0 is an expression.';
+
+revoke all on table runbook.shared_first_column from public;

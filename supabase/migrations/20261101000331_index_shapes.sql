@@ -32,7 +32,11 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with candidates as materialized (
+  with shared as materialized (
+    select shr.relation, shr.column
+    from runbook.shared_first_column as shr
+  ),
+  candidates as materialized (
     select
       wat.index,
       wat.relation,
@@ -56,7 +60,9 @@ as $$
       wat.is_of_constraint,
       wat.is_replica_identity,
       wat.is_clustered
-    from runbook.watched_index as wat
+    from shared as shr
+    inner join runbook.watched_index as wat
+      on wat.relation = shr.relation and wat.keys[0] = shr.column
     where wat.is_usable
       and not wat.is_exclusion
   ),
@@ -227,7 +233,11 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with trees as materialized (
+  with shared as materialized (
+    select shr.relation, shr.column
+    from runbook.shared_first_column as shr
+  ),
+  trees as materialized (
     select
       wat.index,
       wat.relation,
@@ -244,7 +254,9 @@ as $$
       wat.kind,
       wat.is_attached,
       wat.is_of_constraint or wat.is_replica_identity or wat.is_clustered as is_needed
-    from runbook.watched_index as wat
+    from shared as shr
+    inner join runbook.watched_index as wat
+      on wat.relation = shr.relation and wat.keys[0] = shr.column
     inner join pg_catalog.pg_am as acm on acm.oid = wat.access_method
     where wat.is_usable
       and acm.amname = 'btree'

@@ -110,15 +110,20 @@ begin
     where idx.indexrelid = usg.index
   );
 
-  with watched as (
+  with large as materialized (
+    select rel.oid as index
+    from pg_catalog.pg_class as rel
+    where rel.relkind = 'i'
+      and rel.relpages >= 32
+  ),
+  watched as (
     select
       wat.index,
       pg_stat_get_numscans(wat.index) as scans
-    from runbook.watched_index as wat
-    where wat.pages >= 32
-      and wat.is_usable
+    from large as lrg
+    inner join runbook.watched_index as wat on wat.index = lrg.index
+    where wat.is_usable
       and not wat.is_unique
-      and wat.kind = 'i'
     order by wat.pages desc, wat.index
     limit 2000
   )
@@ -202,7 +207,13 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with counted as materialized (
+  with large as materialized (
+    select rel.oid as index
+    from pg_catalog.pg_class as rel
+    where rel.relkind = 'i'
+      and rel.relpages >= index_disuse.min_bytes / current_setting('block_size')::bigint
+  ),
+  counted as materialized (
     select
       wat.index,
       wat.relation,
@@ -213,10 +224,9 @@ as $$
       usg.index is not null as is_watched,
       coalesce(usg.is_older_than_watch, not exists (select from runbook.usage_snapshot))
         as is_of_unknown_age
-    from runbook.watched_index as wat
+    from large as lrg
+    inner join runbook.watched_index as wat on wat.index = lrg.index
     left join runbook.index_usage as usg on usg.index = wat.index
-    where wat.pages >= index_disuse.min_bytes / current_setting('block_size')::bigint
-      and wat.kind = 'i'
   ),
   bounds as materialized (
     select runbook.statistics_since() as statistics_since

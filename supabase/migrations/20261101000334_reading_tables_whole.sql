@@ -18,8 +18,9 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with bare as materialized (
+  with large as materialized (
     select
+      fky.id,
       fky.name,
       fky.relation,
       fky.columns,
@@ -29,11 +30,21 @@ as $$
     from runbook.watched_foreign_key as fky
     where fky.kind = 'r'
       and fky.rows >= (check_foreign_key_indexes.settings ->> 'min_rows')::bigint
-      and not exists (
-        select
-        from runbook.foreign_key_index as fki
-        where fki.foreign_key = fky.id
-      )
+  ),
+  bare as materialized (
+    select
+      lrg.name,
+      lrg.relation,
+      lrg.columns,
+      lrg.referenced_relation,
+      lrg.is_partition,
+      lrg.rows
+    from large as lrg
+    where not exists (
+      select
+      from runbook.foreign_key_index as fki
+      where fki.foreign_key = lrg.id
+    )
   ),
   -- The partitions of a table are one finding. Their columns may be numbered differently.
   described as (

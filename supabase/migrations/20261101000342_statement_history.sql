@@ -587,6 +587,8 @@ as $$
       from top as tpp
     ) as asked
     cross join lateral runbook.statement_texts(asked.dbids, asked.queryids) as txt
+    where txt.query ~* '^\(*(select|insert|update|delete|merge|with|values|table)\y'
+      and txt.query !~ '\yrunbook\.'
   )
   select
     tpp.userid,
@@ -599,9 +601,7 @@ as $$
     txt.query,
     coalesce(txt.columns, runbook.statement_columns(txt.query))
   from top as tpp
-  inner join texts as txt on txt.queryid = tpp.queryid
-  where txt.query ~* '^\(*(select|insert|update|delete|merge|with|values|table)\y'
-    and txt.query !~ '\yrunbook\.';
+  inner join texts as txt on txt.queryid = tpp.queryid;
 $$;
 
 comment on function runbook.busiest_statements(timestamptz, text, integer) is

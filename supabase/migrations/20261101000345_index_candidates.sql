@@ -69,31 +69,49 @@ as $$
     end,
     sta.correlation
   from asked as ask
-  inner join runbook.watched_relation as wat
-    on wat.relation = ask.relation
-    and wat.kind in ('r', 'm')
-    and wat.rows >= asked_columns.min_rows
-  inner join pg_catalog.pg_attribute as att
-    on att.attrelid = ask.relation
-    and att.attnum = ask."column"
-    and not att.attisdropped
-  inner join pg_catalog.pg_type as typ on typ.oid = att.atttypid
-  left join pg_catalog.pg_stats as sta
-    on sta.schemaname = wat.schema_name
-    and sta.tablename = wat.name
-    and sta.attname = att.attname
-    and not sta.inherited
+  -- With a limit each is one look-up by key; without, the planner may read whole catalogs.
+  cross join lateral (
+    select one.rows, one.pages, one.schema_name, one.name
+    from runbook.watched_relation as one
+    where one.relation = ask.relation
+      and one.kind in ('r', 'm')
+      and one.rows >= asked_columns.min_rows
+    limit 1
+  ) as wat
+  cross join lateral (
+    select one.attname, one.atttypid
+    from pg_catalog.pg_attribute as one
+    where one.attrelid = ask.relation
+      and one.attnum = ask."column"
+      and not one.attisdropped
+    limit 1
+  ) as att
+  left join lateral (
+    select one.n_distinct, one.correlation, one.avg_width
+    from pg_catalog.pg_stats as one
+    where one.schemaname = wat.schema_name
+      and one.tablename = wat.name
+      and one.attname = att.attname
+      and not one.inherited
+    limit 1
+  ) as sta on true
   -- What a btree can hold: a type with an order, and values of a sensible width.
-  where (
-      typ.typcategory in ('S', 'E', 'N', 'D', 'B')
-      or exists (
-        select
-        from pg_catalog.pg_opclass as opc
-        where opc.opcmethod = 403
-          and opc.opcdefault
-          and opc.opcintype = typ.oid
+  where exists (
+    select
+    from pg_catalog.pg_type as typ
+    where typ.oid = att.atttypid
+      and (
+        typ.typcategory in ('S', 'E', 'N', 'D', 'B')
+        or exists (
+          select
+          from pg_catalog.pg_opclass as opc
+          where opc.opcmethod = 403
+            and opc.opcdefault
+            and opc.opcintype = typ.oid
+        )
       )
-    )
+    limit 1
+  )
     and coalesce(sta.avg_width, 0) <= 500;
 $$;
 

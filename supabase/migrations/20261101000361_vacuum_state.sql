@@ -186,9 +186,13 @@ comment on function runbook.maintenance_under_way() is
 pid.';
 revoke all on function runbook.maintenance_under_way() from public;
 
--- Who keeps vacuum from removing dead rows, the oldest of them, if it is older than a few minutes.
+-- Who keeps vacuum from removing dead rows, the oldest of them. Transactions count from an age on.
 -- The check vacuum_horizon tells more; here it is the cause of a finding.
-create function runbook.oldest_horizon(out since timestamptz, out description text)
+create function runbook.oldest_horizon(
+  older_than interval,
+  out since timestamptz,
+  out description text
+)
 returns record
 language sql
 stable
@@ -209,14 +213,14 @@ as $$
     from pg_catalog.pg_stat_activity as act
     where coalesce(act.backend_xmin, act.backend_xid) is not null
       and act.pid <> pg_backend_pid()
-      and act.xact_start < clock_timestamp() - interval '5 minutes'
+      and act.xact_start < clock_timestamp() - oldest_horizon.older_than
     union all
     select
       age(xct.transaction),
       xct.prepared,
       format('the prepared transaction %L of %s', xct.gid, runbook.utc_text(xct.prepared))
     from pg_catalog.pg_prepared_xacts as xct
-    where xct.prepared < clock_timestamp() - interval '5 minutes'
+    where xct.prepared < clock_timestamp() - oldest_horizon.older_than
     union all
     select age(slt.xmin), null, format('the replication slot %I', slt.slot_name)
     from pg_catalog.pg_replication_slots as slt
@@ -232,7 +236,7 @@ as $$
   limit 1;
 $$;
 
-comment on function runbook.oldest_horizon() is
+comment on function runbook.oldest_horizon(interval) is
 '{since, description} of the oldest transaction, prepared transaction, slot or standby that holds
-back vacuum; no row where none is older than five minutes.';
-revoke all on function runbook.oldest_horizon() from public;
+back vacuum; nulls where there is none.';
+revoke all on function runbook.oldest_horizon(interval) from public;

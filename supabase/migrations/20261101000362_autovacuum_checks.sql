@@ -21,6 +21,9 @@ declare
   v_min_rows constant bigint := (check_dead_rows.settings ->> 'min_dead_rows')::bigint;
   v_overdue_rows constant numeric := (check_dead_rows.settings ->> 'overdue_dead_rows')::numeric;
   v_overdue_percent constant numeric := (check_dead_rows.settings ->> 'overdue_percent')::numeric;
+  v_horizon_age constant interval := make_interval(
+    secs => (check_dead_rows.settings ->> 'horizon_s')::double precision
+  );
   v_recently constant timestamptz := clock_timestamp()
     - 3 * current_setting('autovacuum_naptime')::interval;
   v_result runbook.check_result;
@@ -37,7 +40,8 @@ begin
       round(100.0 * vst.dead_rows / (vst.live_rows + vst.dead_rows), 1) as percent,
       greatest(
         pg_stat_get_last_vacuum_time(vst.relation), pg_stat_get_last_autovacuum_time(vst.relation)
-      ) as vacuumed_at
+      ) as vacuumed_at,
+      pg_stat_get_last_autovacuum_time(vst.relation) as came_at
     from runbook.vacuum_state as vst
     where vst.dead_rows >= v_min_rows
       and vst.dead_rows > vst.dead_trigger
@@ -50,8 +54,9 @@ begin
   ),
   horizons as materialized (
     select hrz.since, hrz.description
-    from runbook.oldest_horizon() as hrz
-    where exists (select from piles)
+    from runbook.oldest_horizon(v_horizon_age) as hrz
+    where hrz.description is not null
+      and exists (select from piles)
   ),
   judged as (
     select
@@ -69,7 +74,8 @@ begin
         -- a slot or a standby does not say since when
         when hrz.description is not null
           and pil.vacuumed_at > coalesce(hrz.since, v_recently) then 'held_back'
-        when pil.vacuumed_at > v_recently then null
+        -- It comes of its own accord, and will come again.
+        when pil.came_at > v_recently then null
         when pil.dead_rows >= v_overdue_rows and pil.percent >= v_overdue_percent then 'overdue'
       end as cause
     from piles as pil
@@ -115,10 +121,8 @@ begin
                 left(nmd.holder, 120)
               )
               else format(
-                'and %s. Vacuum it, and see whether autovacuum keeps up.',
-                coalesce(
-                  'has not come since ' || runbook.utc_text(nmd.vacuumed_at), 'has never come'
-                )
+                'and does not come; it was %s. Vacuum it, and see whether autovacuum keeps up.',
+                coalesce('vacuumed last at ' || runbook.utc_text(nmd.vacuumed_at), 'never vacuumed')
               )
             end
           ),
@@ -303,7 +307,8 @@ begin
       greatest(
         pg_stat_get_last_analyze_time(vst.relation),
         pg_stat_get_last_autoanalyze_time(vst.relation)
-      ) as analyzed_at
+      ) as analyzed_at,
+      pg_stat_get_last_autoanalyze_time(vst.relation) as came_at
     from runbook.vacuum_state as vst
     inner join runbook.application_schema as aps on aps.oid = vst.schema
     where not vst.is_toast
@@ -322,6 +327,7 @@ begin
       0,
       0,
       false,
+      null,
       null
     from parts as prt
     inner join pg_catalog.pg_class as rel on rel.oid = prt.part and rel.relkind = 'r'
@@ -355,7 +361,8 @@ begin
             or (
               cnt.changed_rows >= v_overdue_rows
               and cnt.changed_rows >= v_overdue_factor * cnt.changed_trigger
-              and coalesce(cnt.analyzed_at, '-infinity') < v_recently
+              -- It comes of its own accord, and will come again.
+              and coalesce(cnt.came_at, '-infinity') < v_recently
             )
           )
           and cnt.changed_rows >= v_min_rows then 'statistics_stale'
@@ -473,7 +480,12 @@ values
     520,
     'storage',
     'tables',
-    '{"min_dead_rows": 1000, "overdue_dead_rows": 10000, "overdue_percent": 25}',
+    '{
+      "min_dead_rows": 1000,
+      "overdue_dead_rows": 10000,
+      "overdue_percent": 25,
+      "horizon_s": 300
+    }',
     '{"dead_rows_pile_up": "Autovacuum is due, and is off, held back or does not come."}'
   ),
   (

@@ -228,6 +228,8 @@ begin
         ceil(
           (cnt.live_rows + cnt.dead_rows) * case
             when cnt.pages >= 10 and cnt.row_count > 0 then cnt.pages / cnt.row_count
+            -- without a count: a chunk of TOAST takes a quarter of a page, a row 100 bytes
+            when cnt.is_toast then 0.25
             else 0.0125
           end
         )

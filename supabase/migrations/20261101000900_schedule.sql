@@ -341,8 +341,6 @@ begin
     perform runbook.forget_old_reports(v_kept_for);
   end if;
 
-  perform runbook.advance_runs();
-
   if runbook.calls_are_due() or exists (select from runbook.runs_to_follow()) then
     perform runbook.ring('deliver');
   end if;
@@ -359,6 +357,9 @@ begin
   ) then
     perform runbook.record_recorded();
   end if;
+
+  -- Last: a batch locks rows of the application until the tick commits.
+  perform runbook.advance_runs();
 end;
 $$;
 

@@ -107,7 +107,6 @@ function fromSqlstate(error: postgres.PostgresError): ApiError {
     return new ApiError(error.code === "P0002" ? "NOT_FOUND" : "REFUSED", {
       message: error.message,
       hint: error.hint,
-      details: { sqlstate: error.code },
       cause: error,
     });
   }

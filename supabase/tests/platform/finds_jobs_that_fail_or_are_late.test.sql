@@ -82,6 +82,7 @@ select cron.alter_job(
 );
 select is(pg_temp.found(), '', 'a job that is switched off is silent');
 
+analyze cron.job_run_details;
 select runbook.tune_check('cron_jobs', '{"history_rows": 8}');
 select is(pg_temp.found(), '', 'a log of seven runs is small where eight are large');
 select runbook.tune_check('cron_jobs', '{"history_rows": 7}');
@@ -90,6 +91,7 @@ select is(
 );
 
 delete from cron.job_run_details where runid < 6;
+analyze cron.job_run_details;
 select is(pg_temp.found(), '', 'cleared it is silent');
 
 select * from finish();

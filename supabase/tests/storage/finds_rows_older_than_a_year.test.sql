@@ -14,7 +14,7 @@ as $$
         '%s %s %s',
         fnd.content ->> 'subject',
         fnd.content #>> '{evidence,old_rows}',
-        coalesce(fnd.content #>> '{params,column}', '-')
+        coalesce(fnd.content ->> 'remediation', '-')
       ),
       ', '
       order by fnd.position
@@ -32,10 +32,10 @@ language plpgsql
 as $$
 begin
   execute 'truncate story.event';
-  insert into story.event (created_at, updated_at)
+  insert into story.event ("when ""made", updated_at)
   select
     now() - newest - (oldest - newest) * n / 10000.0,
-    now() - interval '3 years'
+    now() - interval '3 years' + n * interval '1 hour'
   from generate_series(0, 9999) as srs (n);
   analyze story.event;
 end;
@@ -43,7 +43,7 @@ $$;
 
 create table story.event (
   id bigint generated always as identity primary key,
-  "created_at" timestamptz not null default now(),
+  "when ""made" timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
 
@@ -52,14 +52,18 @@ select is(pg_temp.found(), '', 'an empty table is silent');
 call pg_temp.fill('11 months');
 select is(pg_temp.found(), '', 'so is one whose rows are younger, whatever updated_at says');
 
+select runbook.tune_check('old_rows', '{"min_rows": 100}');
 call pg_temp.fill('380 days');
 select is(pg_temp.found(), '', 'so is one of which less than a twentieth is older');
 
+select runbook.tune_check('old_rows', null);
 call pg_temp.fill('730 days', '60 days');
 select is(pg_temp.found(), '', 'so is an archive that no longer grows');
 
 call pg_temp.fill('730 days');
-select matches(pg_temp.found(), '^story\.event (49|50)00 created_at$', 'half of it older is found');
+select matches(
+  pg_temp.found(), '^story\.event (49|50)00 archive-rows$', 'half of it older is found'
+);
 select is(
   (
     select fnd.content - 'summary' - 'evidence' - 'method' - 'severity' - 'code' - 'subject'
@@ -68,7 +72,7 @@ select is(
   ),
   '{
     "remediation": "archive-rows",
-    "params": {"table": "story.event", "column": "created_at", "older_than": "1 year"}
+    "params": {"table": "story.event", "column": "when \"made", "older_than": "1 year"}
   }',
   'with the remediation ready to send'
 );
@@ -79,21 +83,21 @@ select matches(
 );
 drop table story.child;
 
-alter table story.event alter column created_at drop default;
+alter table story.event alter column "when ""made" drop default;
 select is(pg_temp.found(), '', 'a column without a default and without an index proves nothing');
 
-create index on story.event (created_at);
+create index on story.event ("when ""made");
 select is(pg_temp.found(), '', 'nor one whose rows lie against its order');
 
-create table story.sorted as select * from story.event order by created_at;
-alter table story.sorted alter column created_at set not null;
-create index on story.sorted (created_at);
+create table story.sorted as select * from story.event order by "when ""made";
+alter table story.sorted alter column "when ""made" set not null;
+create index on story.sorted ("when ""made");
 analyze story.sorted;
 select matches(
-  pg_temp.found(), '^story\.sorted \d+ created_at$', 'indexed and in order it is found'
+  pg_temp.found(), '^story\.sorted \d+ archive-rows$', 'indexed and in order it is found'
 );
 
-delete from story.sorted where created_at < now() - interval '1 year';
+delete from story.sorted where "when ""made" < now() - interval '1 year';
 analyze story.sorted;
 select is(pg_temp.found(), '', 'cured it is silent');
 

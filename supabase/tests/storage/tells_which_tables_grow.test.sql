@@ -28,23 +28,23 @@ select is(
   'without figures it cannot be told'
 );
 
-call pg_temp.measured('0', 1, 2000000000);
+call pg_temp.measured('0', 1, 10000000000);
 call pg_temp.measured('19 hours', 1, 1000000000);
 select is(
   runbook.run_check('table_growth') ->> 'status', 'not_applicable', 'nor with those of a few hours'
 );
 
-call pg_temp.measured('6 days', 1, 1900000000);
-select is(pg_temp.found(), '', 'five percent in a week are silent');
+call pg_temp.measured('6 days', 1, 9400000000);
+select is(pg_temp.found(), '', 'six percent in a week are silent');
 
 call pg_temp.measured('6 days', 2, 100000000);
 call pg_temp.measured('0', 2, 500000000);
 select is(pg_temp.found(), '', 'so is a small table that grows fivefold');
 
 update runbook.table_size
-set bytes = 1000000000
+set bytes = 8000000000
 where relation = 1 and measured_at < now() - interval '1 day';
-select is(pg_temp.found(), 'public.t1', 'one that doubled by a gigabyte is found');
+select is(pg_temp.found(), 'public.t1', 'a quarter of gigabytes is found');
 
 call pg_temp.measured('0', 3, 3000000000);
 select is(pg_temp.found(), 'public.t3 public.t1', 'so is one that was not there, the worst first');
