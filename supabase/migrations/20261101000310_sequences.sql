@@ -51,7 +51,7 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
-set jit = 'off'
+set jit = off
 as $$
 begin
   return query
@@ -147,6 +147,31 @@ comment on function runbook.sequence_uses(oid[]) is
 'Which of these sequences can run out, for which column, from which number to which.';
 revoke all on function runbook.sequence_uses(oid[]) from public;
 
+-- The sequences and tables that another session is changing, or waits to change.
+--
+-- Cost: pg_locks once.
+create function runbook.relations_being_altered()
+returns oid[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct lck.relation), '{}')
+  from pg_catalog.pg_locks as lck
+  inner join pg_catalog.pg_database as dat on dat.oid = lck.database
+  where lck.locktype = 'relation'
+    and dat.datname = current_database()
+    and lck.pid is distinct from pg_backend_pid()
+    and lck.mode in (
+      'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
+    );
+$$;
+
+comment on function runbook.relations_being_altered() is
+'Relations with a lock, held or awaited by others, that stands in the way of writing to them.';
+revoke all on function runbook.relations_being_altered() from public;
+
 -- What of these sequences is used, in percent. Sequences that somebody is altering are left out:
 -- to read one takes a lock that waits for the change.
 --
@@ -169,13 +194,7 @@ security invoker
 set search_path = ''
 as $$
   with altered as materialized (
-    select lck.relation
-    from pg_catalog.pg_locks as lck
-    where lck.locktype = 'relation'
-      and lck.pid is distinct from pg_backend_pid()
-      and lck.mode in (
-        'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
-      )
+    select runbook.relations_being_altered() as relations
   ),
   readable as materialized (
     select
@@ -190,11 +209,7 @@ as $$
     inner join pg_catalog.pg_class as rel on rel.oid = use.sequence
     where rel.relpersistence <> 't'
       and not (rel.relpersistence = 'u' and pg_is_in_recovery())
-      and not exists (
-        select
-        from altered
-        where altered.relation = use.sequence
-      )
+      and not use.sequence = any ((select altered.relations from altered)::oid[])
   ),
   valued as materialized (
     select
@@ -297,6 +312,7 @@ declare
   v_very_soon constant numeric := (check_sequences.settings ->> 'critical_days')::numeric;
   v_surveyed_at timestamptz;
   v_sequences oid[];
+  v_altered oid[];
   v_findings runbook.finding[];
   v_total integer;
 begin
@@ -423,6 +439,21 @@ begin
     )
   into v_total, v_findings
   from worst as wst;
+
+  v_altered := array(
+    select one.sequence
+    from unnest(v_sequences) as one (sequence)
+    where one.sequence = any ((select runbook.relations_being_altered())::oid[])
+  );
+
+  if cardinality(v_altered) > 0 then
+    v_findings := v_findings || runbook.skipped(
+      'sequences',
+      format(
+        '%s is being altered, and was not looked at.', runbook.relation_name(v_altered[1])
+      )
+    );
+  end if;
 
   return row(coalesce(v_total, 0), coalesce(v_findings, '{}'))::runbook.check_result;
 end;

@@ -14,7 +14,7 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
-set jit = 'off'
+set jit = off
 as $$
 declare
   v_multiple constant numeric := (check_transaction_ids.settings ->> 'freeze_multiple')::numeric;

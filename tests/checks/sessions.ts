@@ -75,6 +75,15 @@ export async function openSession(role: string, applicationName?: string): Promi
   };
 }
 
+/** Leaves out what a check says of sessions that are not the test's: the stack's own are at work, too. */
+function ofTheTest(whole: Entry): Entry {
+  const mine = new Set(opened.map(({ pid }) => `pid ${pid}`));
+  const findings = whole.findings.filter(({ subject }) => !/^pid \d+$/.test(subject) || mine.has(subject));
+  if (findings.length === whole.findings.length) return whole;
+  const worst = ["critical", "warning"].find((severity) => findings.some((one) => one.severity === severity));
+  return { ...whole, status: worst ?? "ok", findings };
+}
+
 /** Runs a check with some of its thresholds set otherwise for this once. */
 export async function runCheck(name: string, thresholds: Record<string, number> = {}): Promise<Entry> {
   const answers: unknown[] = [];
@@ -90,7 +99,7 @@ export async function runCheck(name: string, thresholds: Record<string, number> 
     .catch((error: unknown) => {
       if (!(error instanceof RolledBack)) throw error;
     });
-  return entry.parse(answers[0]);
+  return ofTheTest(entry.parse(answers[0]));
 }
 
 /** Lets time pass that the server measures. */
