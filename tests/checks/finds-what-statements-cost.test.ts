@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ask, connectAs, flush, found } from "./laboratory.ts";
 
 const sql = connectAs("postgres");
-const anon = connectAs("anon");
+const anon = connectAs("authenticator");
 const about = "cost_lab.";
 
 /** Runs a statement many times, each with its number. */
@@ -35,6 +35,8 @@ beforeAll(async () => {
       now() - one * interval '1 minute', repeat('x', 100)
     from generate_series(1, 60000) as one;
   `);
+  // As PostgREST does; the counters then go by the role.
+  await anon`set role anon`;
   await sql.unsafe("analyze cost_lab.author, cost_lab.post, cost_lab.session, cost_lab.event");
 });
 
@@ -68,8 +70,6 @@ describe("the check of slow statements", () => {
   });
 
   it("names what is slow each time", async () => {
-    const [other] = await sql`select sum(pg_sleep(0)::text::integer) from generate_series(1, 0)`;
-    expect(other).toBeDefined();
     await sql`select runbook.tune_check('slow_statements', ${sql.json({ slow_ms: 200, share_percent: 101 })})`;
     await repeat(anon, 6, "select pg_sleep(0.25) from cost_lab.author where id = NUMBER");
     expect(await slow()).toEqual([expect.stringMatching(/^statement_slow anon /)]);
