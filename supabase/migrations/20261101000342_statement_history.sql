@@ -222,7 +222,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_now constant timestamptz := clock_timestamp();
+  v_now timestamptz;
   v_before timestamptz;
   v_kept bigint;
   v_dbids oid[];
@@ -230,6 +230,8 @@ declare
 begin
   -- Two at once would count the same hour twice.
   lock table runbook.statement_snapshot in share row exclusive mode;
+
+  v_now := clock_timestamp();
 
   -- Where there is nothing to read there is no snapshot either, so that nobody takes it for an hour
   -- without a statement.

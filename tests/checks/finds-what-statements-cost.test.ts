@@ -4,6 +4,8 @@ import { ask, connectAs, flush, found } from "./laboratory.ts";
 const sql = connectAs("postgres");
 const anon = connectAs("authenticator");
 const about = "cost_lab.";
+const [server] = await sql`select current_setting('server_version_num')::integer as version`;
+const version = Number(server?.["version"]);
 
 /** Runs a statement many times, each with its number. */
 async function repeat(client: typeof sql, times: number, text: string): Promise<void> {
@@ -111,6 +113,53 @@ describe("the check of repeated statements", () => {
     await repeat(anon, 60, list);
     await repeat(sql, 600, detail);
     expect(await repeated()).toEqual([]);
+  });
+});
+
+describe("the check of repeated statements, where the extension looks into functions", () => {
+  const inside = connectAs("supabase_admin");
+
+  beforeAll(async () => {
+    await sql.unsafe(`
+      create function cost_lab.page_of(first_id bigint) returns void language plpgsql as $$
+      declare
+        author record;
+      begin
+        for author in select id from cost_lab.author where id >= first_id order by id limit 10 loop
+          perform body from cost_lab.post where author_id = author.id;
+        end loop;
+      end;
+      $$;
+      create function cost_lab.is_mine(id bigint) returns boolean language sql stable security definer
+      set search_path = '' as $$ select exists (select from cost_lab.session as one where one.id = is_mine.id) $$;
+      create policy mine on cost_lab.event for select to anon using (cost_lab.is_mine(account_id));
+    `);
+    await inside`set pg_stat_statements.track = 'all'`;
+    await inside`set role anon`;
+  });
+
+  // Before 16 the extension does not count the rows of a loop.
+  it.runIf(version >= 160000)("names the loop of a function", async () => {
+    await repeat(inside, 60, "select cost_lab.page_of(NUMBER)");
+    const { findings } = await ask(sql, "repeated_statements");
+    expect(findings).toMatchObject([
+      {
+        code: "statement_repeated",
+        evidence: { role: "anon", is_inside_a_function: true, list_calls: 60, list_rows: 600 },
+      },
+    ]);
+  });
+
+  it("names what a policy runs for each row, and not what it runs once", async () => {
+    await sql`select runbook.tune_check('repeated_statements', ${sql.json({ nested_total_ms: 1 })})`;
+    await sql`alter table cost_lab.event enable row level security`;
+    await repeat(inside, 10, "select count(*) from cost_lab.event where id = NUMBER");
+    expect(await found(sql, "repeated_statements", about)).toEqual([]);
+    await repeat(inside, 1, "select count(*) from cost_lab.event");
+    const { findings } = await ask(sql, "repeated_statements");
+    expect(findings).toMatchObject([{ code: "statement_per_row", evidence: { calls: 60010 } }]);
+    await sql`alter table cost_lab.event disable row level security`;
+    await sql`select runbook.tune_check('repeated_statements', null)`;
   });
 });
 
