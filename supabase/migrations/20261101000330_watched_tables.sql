@@ -14,8 +14,8 @@ select
   rel.relkind as kind,
   rel.relispartition as is_partition,
   rel.relpages as pages,
-  -- As ANALYZE found it. What is counted is twice as much when a table is filled and analyzed in one
-  -- transaction, so it only serves where nothing was analyzed yet.
+  -- As ANALYZE found it. What is counted is twice as much when a table is filled and analyzed in
+  -- one transaction, so it only serves where nothing was analyzed yet.
   case
     when rel.reltuples > 0 then rel.reltuples
     else pg_stat_get_live_tuples(rel.oid)
@@ -122,8 +122,8 @@ stands on it, or a foreign key points to it.';
 
 revoke all on table runbook.watched_index from public;
 
--- Columns that more than one index of a table begins with. Only there can one index be another or its
--- beginning, so that the checks compare few indexes and not all.
+-- Columns that more than one index of a table begins with. Only there can one index be another or
+-- its beginning, so that the checks compare few indexes and not all.
 create view runbook.shared_first_column
 with (security_invoker = true)
 as

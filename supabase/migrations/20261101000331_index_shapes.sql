@@ -409,6 +409,7 @@ as $$
       and lck.locktype = 'relation'
       and lck.mode in ('ShareUpdateExclusiveLock', 'AccessExclusiveLock')
       and lck.granted
+      and lck.pid <> pg_backend_pid()
   ),
   found as (
     select

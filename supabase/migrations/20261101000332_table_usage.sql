@@ -237,8 +237,12 @@ as $$
     cnt.bytes,
     cnt.scans,
     case
-      -- Used since the runbook last looked.
+      -- Used since the runbook last looked, or within the day.
       when cnt.is_watched and cnt.scans > 0 and cnt.scans <> cnt.scans_seen then null
+      when cnt.scans > 0
+        and least(cnt.seen_unused_since, runbook.last_index_scan(cnt.index))
+          > clock_timestamp() - interval '1 day'
+        then null
       -- greatest and least pass over a null.
       when cnt.scans = 0 and cnt.is_of_unknown_age
         then least(cnt.seen_unused_since, bnd.statistics_since)

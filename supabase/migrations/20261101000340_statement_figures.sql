@@ -174,7 +174,13 @@ as $$
   with uncommented as (
     select
       btrim(
-        regexp_replace(left(shown_statement.query, 10000), '/\*.*?\*/|--[^\n]*', ' ', 'g'),
+        -- One after the other: with an alternative the longest match would win.
+        regexp_replace(
+          regexp_replace(left(shown_statement.query, 10000), '/\*.*?\*/', ' ', 'g'),
+          '--[^\n]*',
+          ' ',
+          'g'
+        ),
         e' \t\r\n'
       ) as text
   ),
@@ -195,10 +201,14 @@ as $$
             case
               when knd.text ~ '\$([A-Za-z_]\w*)?\$'
                 then regexp_replace(
-                  knd.text,
-                  '\$([A-Za-z_]\w*)?\$.*?(\$\1\$|$)',
-                  '''…''',
-                  'g'
+                  regexp_replace(
+                    knd.text,
+                    '\$((?:[A-Za-z_]\w*)??)\$.*?\$\1\$',
+                    '''…''',
+                    'g'
+                  ),
+                  '\$([A-Za-z_]\w*)?\$.*$',
+                  '''…'''
                 )
               else knd.text
             end,

@@ -62,11 +62,14 @@ create table runbook.statement_mark (
   blocks_read bigint not null,
   temp_blocks bigint not null,
   first_seen_at timestamptz not null,
+  seen_at timestamptz not null,
   constraint statement_mark_pkey primary key (userid, dbid, queryid, toplevel)
 ) with (fillfactor = 50);
 
 comment on table runbook.statement_mark is
 'The counters of each statement as the last snapshot found them.';
+comment on column runbook.statement_mark.first_seen_at is
+'-infinity for what was there when the runbook began to watch.';
 
 revoke all on table runbook.statement_mark from public;
 
@@ -219,7 +222,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_now constant timestamptz := clock_timestamp();
+  v_now timestamptz;
   v_before timestamptz;
   v_kept bigint;
   v_dbids oid[];
@@ -227,6 +230,8 @@ declare
 begin
   -- Two at once would count the same hour twice.
   lock table runbook.statement_snapshot in share row exclusive mode;
+
+  v_now := clock_timestamp();
 
   -- Where there is nothing to read there is no snapshot either, so that nobody takes it for an hour
   -- without a statement.
@@ -315,7 +320,8 @@ begin
       blocks,
       blocks_read,
       temp_blocks,
-      first_seen_at
+      first_seen_at,
+      seen_at
     )
     select
       gns.userid,
@@ -328,7 +334,8 @@ begin
       gns.blocks,
       gns.blocks_read,
       gns.temp_blocks,
-      case when v_before is null then '-infinity' else v_now end
+      case when v_before is null then '-infinity' else v_now end,
+      v_now
     from gains as gns
     where not gns.is_known
     on conflict on constraint statement_mark_pkey do update
@@ -338,7 +345,8 @@ begin
       rows = excluded.rows,
       blocks = excluded.blocks,
       blocks_read = excluded.blocks_read,
-      temp_blocks = excluded.temp_blocks
+      temp_blocks = excluded.temp_blocks,
+      seen_at = excluded.seen_at
   ),
   moved as (
     update runbook.statement_mark as mrk
@@ -348,7 +356,8 @@ begin
       rows = mrk.rows + gns.rows,
       blocks = mrk.blocks + gns.blocks,
       blocks_read = mrk.blocks_read + gns.blocks_read,
-      temp_blocks = mrk.temp_blocks + gns.temp_blocks
+      temp_blocks = mrk.temp_blocks + gns.temp_blocks,
+      seen_at = v_now
     from gains as gns
     where gns.is_known
       and mrk.userid = gns.userid
@@ -377,16 +386,18 @@ begin
   where txt.columns is null
   on conflict on constraint statement_text_pkey do nothing;
 
-  -- What the extension has forgotten begins at zero when it comes back.
+  -- What the extension has forgotten begins at zero when it comes back. A day later it is new:
+  -- before that a reset would make everything look so.
   delete from runbook.statement_mark as mrk
-  where not exists (
-    select
-    from runbook.statement_figures() as fig
-    where fig.userid = mrk.userid
-      and fig.dbid = mrk.dbid
-      and fig.queryid = mrk.queryid
-      and fig.toplevel = mrk.toplevel
-  );
+  where mrk.seen_at < v_now - interval '1 day'
+    and not exists (
+      select
+      from runbook.statement_figures() as fig
+      where fig.userid = mrk.userid
+        and fig.dbid = mrk.dbid
+        and fig.queryid = mrk.queryid
+        and fig.toplevel = mrk.toplevel
+    );
 
   delete from runbook.statement_snapshot as snp
   where snp.taken_at < v_now - collect_statements.keep;

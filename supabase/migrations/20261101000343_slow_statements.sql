@@ -248,11 +248,6 @@ as $$
         and mrk.queryid = ltr.queryid
         and mrk.first_seen_at <= statements_compared.changed_at
     )
-    -- After a reset everything looks new.
-    and not coalesce(
-      (select inf.reset_at from runbook.statements_info() as inf) > statements_compared.changed_at,
-      false
-    )
   from later as ltr
   left join earlier as erl
     on erl.userid = ltr.userid

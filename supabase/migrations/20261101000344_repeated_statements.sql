@@ -3,6 +3,67 @@
 -- Relies on: runbook.busiest_statements, foreign keys. Conservative on purpose: a lookup that every
 -- request makes looks much alike and is no fault.
 
+-- Statements inside of functions that ran a hundred times more often than all clients together sent
+-- statements: the function is called for each row, as one in a policy of row level security is.
+-- Seen only where pg_stat_statements.track is all.
+create function runbook.statements_per_row(settings jsonb)
+returns setof runbook.finding
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  with sent as materialized (
+    select sum(win.calls) filter (where win.toplevel) as calls
+    from runbook.statement_window(
+      clock_timestamp()
+      - make_interval(hours => (statements_per_row.settings ->> 'window_hours')::integer)
+    ) as win
+  )
+  select
+    'statement_per_row',
+    'warning',
+    format('%s %s', runbook.role_name(bsy.userid), bsy.queryid),
+    left(
+      format(
+        'A function runs it %s times, as %s, for %s statements that were sent: once for each row. In a '
+        'policy write (select function()) where it takes no column. %s',
+        bsy.calls,
+        runbook.role_name(bsy.userid),
+        snt.calls,
+        bsy.query
+      ),
+      300
+    ),
+    jsonb_build_object(
+      'role', runbook.role_name(bsy.userid),
+      'queryid', bsy.queryid::text,
+      'calls', bsy.calls,
+      'statements_sent', snt.calls,
+      'total_ms', round(bsy.total_ms::numeric),
+      'statement', left(bsy.query, 300)
+    ),
+    'compared calls in pg_stat_statements',
+    null,
+    null::jsonb
+  from sent as snt
+  cross join runbook.busiest_statements(
+    clock_timestamp()
+    - make_interval(hours => (statements_per_row.settings ->> 'window_hours')::integer),
+    'calls',
+    20
+  ) as bsy
+  where not bsy.toplevel
+    and bsy.calls >= (statements_per_row.settings ->> 'nested_times')::numeric * snt.calls
+    and bsy.total_ms >= (statements_per_row.settings ->> 'nested_total_ms')::double precision
+  order by bsy.calls desc, bsy.queryid;
+$$;
+
+comment on function runbook.statements_per_row(jsonb) is
+'Statements that a function runs for each row, as findings: statement_per_row.';
+revoke all on function runbook.statements_per_row(jsonb) from public;
+
 -- Statements that are run once for each row of another one.
 --
 -- The sign is arithmetic: the same role runs a statement about as often as another one returned
@@ -10,8 +71,9 @@
 -- other's, to the very column that is asked by.
 --
 -- Cost: the counters of pg_stat_statements, texts of the statements that are called most.
--- Misses: statements inside functions while pg_stat_statements.track is top; tables without foreign
--- keys; a program that remembers what it fetched, so that the numbers do not meet.
+-- Misses: statements inside functions while pg_stat_statements.track is top, and loops of PL/pgSQL
+-- before Postgres 16, which counts no rows of a cursor; tables without foreign keys; a program that
+-- remembers what it fetched, so that the numbers do not meet.
 create function runbook.check_repeated_statements(settings jsonb)
 returns runbook.check_result
 language plpgsql
@@ -27,6 +89,10 @@ declare
   v_warning_times constant numeric := check_repeated_statements.settings ->> 'warning_times';
   v_mean_ms constant double precision := check_repeated_statements.settings ->> 'max_mean_ms';
   v_tolerance constant numeric := check_repeated_statements.settings ->> 'tolerance_percent';
+  v_per_row constant runbook.finding[] := (
+    select coalesce(array_agg(fnd), '{}')
+    from runbook.statements_per_row(check_repeated_statements.settings) as fnd
+  );
   v_result runbook.check_result;
 begin
   if v_obstacle.code is not null then
@@ -188,12 +254,15 @@ begin
   into v_result.value, v_result.findings
   from found as fnd;
 
-  return v_result;
+  return row(
+    v_result.value + cardinality(v_per_row),
+    (v_per_row || v_result.findings)[:100]
+  )::runbook.check_result;
 end;
 $$;
 
 comment on function runbook.check_repeated_statements(jsonb) is
-'Number of statements that are run once for each row of another: statement_repeated.';
+'Number of statements that are run once for each row: statement_repeated, statement_per_row.';
 revoke all on function runbook.check_repeated_statements(jsonb) from public;
 
 insert into runbook.check (
@@ -225,7 +294,12 @@ values
       "times": 3,
       "warning_times": 10,
       "max_mean_ms": 10,
-      "tolerance_percent": 15
+      "tolerance_percent": 15,
+      "nested_times": 100,
+      "nested_total_ms": 1000
     }',
-    '{"statement_repeated": "A statement is run once for each row that another one returned."}'
+    '{
+      "statement_repeated": "A statement is run once for each row that another one returned.",
+      "statement_per_row": "A function runs a statement for each row, such as in a policy."
+    }'
   );
