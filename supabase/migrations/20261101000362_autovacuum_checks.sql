@@ -351,8 +351,7 @@ begin
             select
             from pg_catalog.pg_class as rel
             inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
-            inner join pg_catalog.pg_stats as sts
-              on sts.schemaname = nsp.nspname and sts.tablename = rel.relname
+            cross join lateral runbook.column_widths(nsp.nspname, rel.relname) as sts
             where rel.oid = cnt.relation
           ) then 'statistics_missing'
         when cnt.changed_rows > cnt.changed_trigger
