@@ -100,7 +100,8 @@ async function finish(worker: Worker, begun: Remediation): Promise<Remediation> 
   if (begun.state !== "applying" || begun.run === null) return begun;
   const runId = String(begun.run.id);
   if (begun.steps.some(({ kind }) => kind === "call")) await drainCalls(worker, { runId, budgetMs });
-  if (begun.steps.some(({ kind }) => kind === "statement")) inBackground(followRun(worker, runId));
+  if (begun.steps.some(({ kind }) => kind === "statement" || kind === "batch"))
+    inBackground(followRun(worker, runId));
   return remediation.parse(await readRun(worker.connection.statements, runId));
 }
 
