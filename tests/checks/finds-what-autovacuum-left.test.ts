@@ -127,6 +127,21 @@ it("leaves to autovacuum what it is about to do, or does at this moment", async 
   });
 });
 
+it("goes by the trigger that a table sets itself", async () => {
+  await sql`alter table vacuum_story.thing set (autovacuum_vacuum_threshold = 2500, autovacuum_vacuum_scale_factor = 0)`;
+  await fill(60_000);
+  await withoutAutovacuum(async () => {
+    await sql`delete from vacuum_story.thing where id <= 12400`;
+    expect(await found("dead_rows")).toEqual([]);
+
+    await sql`delete from vacuum_story.thing where id <= 12500`;
+    expect(await found("dead_rows")).toEqual([
+      ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "overdue"],
+    ]);
+  });
+  await expectVacuumToCure();
+});
+
 it("finds dead rows where autovacuum is switched off, from its own trigger on", async () => {
   await sql`alter table vacuum_story.thing set (autovacuum_enabled = off)`;
   await fill(5000);
