@@ -21,6 +21,7 @@ declare
   v_min_rows constant bigint := (check_dead_rows.settings ->> 'min_dead_rows')::bigint;
   v_overdue_rows constant numeric := (check_dead_rows.settings ->> 'overdue_dead_rows')::numeric;
   v_overdue_percent constant numeric := (check_dead_rows.settings ->> 'overdue_percent')::numeric;
+  v_overdue_factor constant numeric := (check_dead_rows.settings ->> 'overdue_factor')::numeric;
   v_horizon_age constant interval := make_interval(
     secs => (check_dead_rows.settings ->> 'horizon_s')::double precision
   );
@@ -76,7 +77,11 @@ begin
           and pil.vacuumed_at > coalesce(hrz.since, v_recently) then 'held_back'
         -- It comes of its own accord, and will come again.
         when pil.came_at > v_recently then null
-        when pil.dead_rows >= v_overdue_rows and pil.percent >= v_overdue_percent then 'overdue'
+        when pil.dead_rows >= v_overdue_rows
+          and (
+            pil.percent >= v_overdue_percent
+            or pil.dead_rows >= v_overdue_factor * pil.dead_trigger
+          ) then 'overdue'
       end as cause
     from piles as pil
     left join horizons as hrz on true
@@ -351,8 +356,7 @@ begin
             select
             from pg_catalog.pg_class as rel
             inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
-            inner join pg_catalog.pg_stats as sts
-              on sts.schemaname = nsp.nspname and sts.tablename = rel.relname
+            cross join lateral runbook.column_widths(nsp.nspname, rel.relname) as sts
             where rel.oid = cnt.relation
           ) then 'statistics_missing'
         when cnt.changed_rows > cnt.changed_trigger
@@ -447,8 +451,9 @@ statistics_stale.';
 revoke all on function runbook.check_table_statistics(jsonb) from public;
 
 -- Sources: none gives figures for an overdue pile. 1,000 rows are what a sequential scan reads in a
--- millisecond; a quarter dead is past the server's own 20 %, and twice the trigger of ANALYZE
--- is more than a burst within one naptime leaves.
+-- millisecond; a quarter dead is past the server's own 20 %, five times a trigger past
+-- one that a table sets lower, and twice the trigger of ANALYZE is more than a burst within one
+-- naptime leaves.
 insert into runbook.check (
   name,
   title,
@@ -484,6 +489,7 @@ values
       "min_dead_rows": 1000,
       "overdue_dead_rows": 10000,
       "overdue_percent": 25,
+      "overdue_factor": 5,
       "horizon_s": 300
     }',
     '{"dead_rows_pile_up": "Autovacuum is due, and is off, held back or does not come."}'

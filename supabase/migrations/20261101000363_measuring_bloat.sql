@@ -141,8 +141,7 @@ as $$
   select 24 + 4 + 4 + sum((1 - sts.null_frac) * sts.avg_width)::numeric
   from pg_catalog.pg_class as rel
   inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
-  inner join pg_catalog.pg_stats as sts
-    on sts.schemaname = nsp.nspname and sts.tablename = rel.relname and not sts.inherited
+  cross join lateral runbook.column_widths(nsp.nspname, rel.relname) as sts
   where rel.oid = estimated_row_bytes.relation;
 $$;
 

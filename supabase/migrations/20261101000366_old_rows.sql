@@ -48,7 +48,7 @@ from public;
 
 -- Tables that still grow and hold many rows older than some years.
 --
--- Cost: pg_class once; columns, defaults and statistics of the 100 largest tables; no lock.
+-- Cost: pg_class once; columns, defaults and statistics of the 50 largest tables; no lock.
 -- Misses: smaller tables, those never analyzed, partitions (drop or detach them whole), and
 -- tables without a column that says when a row came.
 create function runbook.check_old_rows(settings jsonb)
@@ -81,7 +81,7 @@ begin
       and rel.relpersistence <> 't'
       and rel.reltuples >= v_min_rows
     order by rel.relpages desc, rel.oid
-    limit 100
+    limit 50
   ),
   time_columns as (
     select
@@ -131,17 +131,15 @@ begin
       tcl.is_indexed,
       sts.null_frac,
       sts.correlation,
-      sts.most_common_vals::text::timestamptz[] as common_values,
-      sts.most_common_freqs as common_shares,
-      sts.histogram_bounds::text::timestamptz[] as histogram
+      sts.common_values::timestamptz[] as common_values,
+      sts.common_shares,
+      sts.histogram::timestamptz[] as histogram
     from time_columns as tcl
-    inner join pg_catalog.pg_stats as sts
-      on sts.schemaname = tcl.nspname
-      and sts.tablename = tcl.relname
-      and sts.attname = tcl.attname
-      and not sts.inherited
-    where tcl.comes_by_default
-      or (tcl.is_indexed and sts.null_frac = 0 and sts.correlation >= 0.9)
+    cross join lateral runbook.column_values(tcl.nspname, tcl.relname, tcl.attname) as sts
+    where (
+        tcl.comes_by_default
+        or (tcl.is_indexed and sts.null_frac = 0 and sts.correlation >= 0.9)
+      )
   ),
   measured as (
     select distinct on (knw.oid)

@@ -45,6 +45,15 @@ async function found(check: string): Promise<unknown[]> {
   ]);
 }
 
+/** Vacuums until the rows are gone: a snapshot of the running stack may still see them for a moment. */
+async function expectVacuumToCure(): Promise<void> {
+  const left = async (): Promise<unknown[]> => {
+    await sql`vacuum vacuum_story.thing`;
+    return await found("dead_rows");
+  };
+  await expect.poll(left).toEqual([]);
+}
+
 it("finds dead rows that should have been vacuumed long ago, and no others", async () => {
   await fill(60_000);
   expect(await found("dead_rows")).toEqual([]);
@@ -61,8 +70,7 @@ it("finds dead rows that should have been vacuumed long ago, and no others", asy
       ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "overdue"],
     ]);
   });
-  await sql`vacuum vacuum_story.thing`;
-  expect(await found("dead_rows")).toEqual([]);
+  await expectVacuumToCure();
 });
 
 it("leaves to autovacuum what it is about to do, or does at this moment", async () => {
@@ -119,6 +127,21 @@ it("leaves to autovacuum what it is about to do, or does at this moment", async 
   });
 });
 
+it("goes by the trigger that a table sets itself", async () => {
+  await sql`alter table vacuum_story.thing set (autovacuum_vacuum_threshold = 2500, autovacuum_vacuum_scale_factor = 0)`;
+  await fill(60_000);
+  await withoutAutovacuum(async () => {
+    await sql`delete from vacuum_story.thing where id <= 12400`;
+    expect(await found("dead_rows")).toEqual([]);
+
+    await sql`delete from vacuum_story.thing where id <= 12500`;
+    expect(await found("dead_rows")).toEqual([
+      ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "overdue"],
+    ]);
+  });
+  await expectVacuumToCure();
+});
+
 it("finds dead rows where autovacuum is switched off, from its own trigger on", async () => {
   await sql`alter table vacuum_story.thing set (autovacuum_enabled = off)`;
   await fill(5000);
@@ -130,8 +153,7 @@ it("finds dead rows where autovacuum is switched off, from its own trigger on", 
     ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "off"],
   ]);
 
-  await sql`vacuum vacuum_story.thing`;
-  expect(await found("dead_rows")).toEqual([]);
+  await expectVacuumToCure();
 });
 
 it("names who keeps vacuum from removing them, and does not offer a vacuum then", async () => {
@@ -148,8 +170,7 @@ it("names who keeps vacuum from removing them, and does not offer a vacuum then"
       const [finding] = await findingsOf(sql, "dead_rows", "vacuum_story");
       expect(finding?.summary).toContain(`pid ${row?.pid} `);
     });
-    await sql`vacuum vacuum_story.thing`;
-    expect(await found("dead_rows")).toEqual([]);
+    await expectVacuumToCure();
   } finally {
     await sql`select runbook.tune_check('dead_rows', null)`;
   }
