@@ -500,9 +500,9 @@ comment on function runbook.work_on_batch(bigint) is
 'Does one batch of a run; whether it is worth while to do another at once.';
 revoke all on function runbook.work_on_batch(bigint) from public;
 
--- The tick's part in runs that take their time: one batch of each step, and a look at statements
--- whose edge function was interrupted. A step that somebody is working on is left to them. One run
--- that goes wrong does not stop the others.
+-- The tick's part in runs that take their time: one batch of each step, effects whose request was
+-- killed, and a look at statements whose edge function was interrupted. A step that somebody is
+-- working on is left to them. One run that goes wrong does not stop the others.
 --
 -- Cost: the index of open steps; one batch of each run that has one.
 create function runbook.advance_runs()
@@ -539,7 +539,17 @@ begin
         continue;
       end if;
 
-      if v_step.kind = 'statement' then
+      if v_step.kind = 'effect' then
+        -- Whoever applied the run may be about to perform it.
+        if not runbook.runs_are_paused() and exists (
+          select
+          from runbook.run as run
+          where run.id = v_run_id
+            and run.started_at < clock_timestamp() - interval '30 seconds'
+        ) then
+          perform runbook.finish_effects(v_run_id);
+        end if;
+      elsif v_step.kind = 'statement' then
         perform runbook.follow_statement(v_step);
       elsif v_step.kind = 'batch'
         and not runbook.runs_are_paused()
@@ -560,5 +570,6 @@ end;
 $$;
 
 comment on function runbook.advance_runs() is
-'Does one batch of each run that has one, and ends statements that nobody works on.';
+'Does one batch of each run that has one, performs effects that were left, and ends statements that
+nobody works on.';
 revoke all on function runbook.advance_runs() from public;
