@@ -348,28 +348,6 @@ comment on function runbook.create_index(jsonb) is
 22023, 42501 and 0A000 for what has no index or is not the project''s.';
 revoke all on function runbook.create_index(jsonb) from public;
 
--- How long it has been counted which indexes are used: since the statistics were reset, by hand or
--- by a crash, or since the server was made.
-create function runbook.statistics_since()
-returns timestamptz
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select greatest(
-    pg_stat_get_db_stat_reset_time(dat.oid),
-    -- set anew when statistics were lost in a crash
-    pg_stat_get_bgwriter_stat_reset_time()
-  )
-  from pg_catalog.pg_database as dat
-  where dat.datname = current_database();
-$$;
-
-comment on function runbook.statistics_since() is
-'Since when the cumulative statistics of this database have been counting.';
-revoke all on function runbook.statistics_since() from public;
-
 -- Whether the checks say that an index does the work of another one.
 create function runbook.is_index_superfluous(index_name text)
 returns boolean

@@ -21,9 +21,12 @@ interface Question {
   path: "" | "params";
 }
 
-/** The endpoint `diagnose-<issue>`: `POST` of the issue's parameters answers its diagnosis. */
-export function serveDiagnosis(issue: string, parts: Partial<EndpointParts> = {}): Endpoint {
-  return serve(`diagnose-${issue}`, parts, (params, { worker: { catalog } }) => ({
+/** The endpoint `diagnose-<issue>`, unless named otherwise: `POST` of the issue's parameters answers its diagnosis. */
+export function serveDiagnosis(
+  issue: string,
+  { endpoint = `diagnose-${issue}`, ...parts }: Partial<EndpointParts> & { endpoint?: string } = {},
+): Endpoint {
+  return serve(endpoint, parts, (params, { worker: { catalog } }) => ({
     issue,
     params,
     catalog,

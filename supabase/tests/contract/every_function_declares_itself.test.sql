@@ -60,7 +60,7 @@ select results_eq(
   $$,
   array[
     'add_member', 'diagnose', 'freeze', 'freeze_state', 'member_list', 'remove_member', 'run_check',
-    'run_of', 'run_remediation', 'runs', 'tune_check', 'unfreeze'
+    'run_of', 'run_remediation', 'runs', 'suppressions_in_force', 'tune_check', 'unfreeze'
   ],
   'security definer are these functions and no others'
 );

@@ -38,12 +38,21 @@ values
   ('unban-user', '{"email": "out@test.example"}'),
   ('sign-out-user', '{"email": "out@test.example"}'),
   ('forget-person', '{"email": "out@test.example"}'),
+  (
+    'suppress-finding',
+    jsonb_build_object(
+      'check', 'clock_not_shifted', 'code', 'clock_shifted', 'until', now() + interval '1 day'
+    )
+  ),
   ('create-index', '{"table": "public.test_plan", "columns": ["at"]}'),
   ('drop-index', '{"index": "public.test_unused"}'),
   ('vacuum-table', '{"table": "public.test_plan"}'),
   ('analyze-table', '{"table": "public.test_plan"}'),
   ('archive-rows', '{"table": "public.test_plan", "column": "at", "older_than": "1 year"}'),
   ('reset-query-statistics', '{}');
+
+-- So that there is a finding to suppress.
+select runbook.shift_clock('1 second');
 
 create table public.test_plan (id integer primary key, at timestamptz, other integer);
 insert into public.test_plan values (1, now() - interval '2 years', 1), (2, now(), 2);
