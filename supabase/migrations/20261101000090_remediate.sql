@@ -1,9 +1,8 @@
 -- The engine of the remediations: plans, applies, verifies.
 --
 -- A remediation's function declares; the engine acts in a subtransaction and asks the diagnosis. A
--- dry run is the same, rolled back. What no rollback undoes is only planned there: statements,
--- batches and calls begin after the commit; an effect comes last before it, so a session killed in
--- between leaves an effect without its record.
+-- dry run is the same, rolled back. What no rollback undoes is only planned there, and begins after
+-- the commit. Only in psql, where nobody comes after it, an effect comes last before it.
 
 -- What identifies a plan: when any of it differs, the world moved. What a change generates (the
 -- image after it, the key of a new row) is no part.
@@ -703,7 +702,7 @@ begin
 
   if v_run.state = 'succeeded' and v_undone.id is not null then
     perform runbook.mark_undone(v_undone.id);
-  elsif v_run.state = 'applying' then
+  elsif v_run.state = 'applying' and not runbook.effects_come_later() then
     perform runbook.perform_effects(v_run.id);
     perform runbook.close_run(v_run.id);
   end if;

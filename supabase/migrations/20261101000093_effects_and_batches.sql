@@ -193,6 +193,50 @@ comment on function runbook.perform_effects(bigint) is
 'Calls the functions of a run''s effects. One that fails stops the run.';
 revoke all on function runbook.perform_effects(bigint) from public;
 
+-- Whether the caller comes back for the effects of a run once its record is committed.
+create function runbook.effects_come_later()
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(current_setting('runbook.effects_come_later', true), '') = 'on';
+$$;
+
+comment on function runbook.effects_come_later() is
+'Whether effects are performed after the commit, as an edge function does, and not with it.';
+revoke all on function runbook.effects_come_later() from public;
+
+-- Performs the effects of a run that is on record, in a transaction of their own: a session that is
+-- killed in it leaves a run whose effects are still due. The request calls it, and the tick where
+-- the request could not; never both at once. An effect that happened and was not recorded is met
+-- again by its own refusal.
+create function runbook.finish_effects(run_id bigint)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform
+  from runbook.run as run
+  where run.id = finish_effects.run_id
+    and run.state = 'applying'
+  for update skip locked;
+
+  if found then
+    perform runbook.perform_effects(finish_effects.run_id);
+    perform runbook.close_run(finish_effects.run_id);
+  end if;
+end;
+$$;
+
+comment on function runbook.finish_effects(bigint) is
+'Performs what is left of a run''s effects, unless somebody else is at it.';
+revoke all on function runbook.finish_effects(bigint) from public;
+
 -- A declared batch as a step.
 create function runbook.planned_batch(name text, args jsonb, undoing boolean)
 returns jsonb

@@ -268,6 +268,71 @@ comment on function runbook.end_cleanup(runbook.step) is
 'Ends a step whose statement left an invalid index, and says whether that was dropped.';
 revoke all on function runbook.end_cleanup(runbook.step) from public;
 
+-- A failure as the edge function reports it: a SQLSTATE alone is put into words where it is one of
+-- those that are met.
+create function runbook.failure_text(error text)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when failure_text.error ~ '^[0-9A-Z]{5}$' then format(
+      'It failed with SQLSTATE %s%s.',
+      failure_text.error,
+      case failure_text.error
+        when '23505' then ': values that must be unique are not'
+        when '42501' then ': the right to do it was missing'
+        when '42P01' then ': the table is gone'
+        when '53100' then ': the disk is full'
+        when '54000' then ': a value is too large for the index'
+        when '55P03' then ': a lock was not free in time'
+        when '57014' then ': somebody cancelled it'
+        when '57P01' then ': somebody ended its session'
+        else ''
+      end
+    )
+    else left(failure_text.error, 500)
+  end;
+$$;
+
+comment on function runbook.failure_text(text) is
+'A SQLSTATE as a sentence; any other text as it is.';
+revoke all on function runbook.failure_text(text) from public;
+
+-- How far Postgres says that a statement has come: {phase, percent}, or null.
+create function runbook.statement_progress(run_id bigint)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with shown as (
+    select prg.pid, prg.phase, prg.blocks_done as done, prg.blocks_total as total
+    from pg_catalog.pg_stat_progress_create_index as prg
+    union all
+    select prg.pid, prg.phase, prg.heap_blks_scanned, prg.heap_blks_total
+    from pg_catalog.pg_stat_progress_vacuum as prg
+    union all
+    select prg.pid, prg.phase, prg.sample_blks_scanned, prg.sample_blks_total
+    from pg_catalog.pg_stat_progress_analyze as prg
+  )
+  select jsonb_build_object(
+    'phase', shw.phase, 'percent', round(100.0 * shw.done / nullif(shw.total, 0))
+  )
+  from shown as shw
+  inner join pg_catalog.pg_stat_activity as act on act.pid = shw.pid
+    and act.application_name = format('runbook run %s', statement_progress.run_id)
+  limit 1;
+$$;
+
+comment on function runbook.statement_progress(bigint) is
+'{phase, percent} of the statement that a session of the run''s name is at, or null.';
+revoke all on function runbook.statement_progress(bigint) from public;
+
 -- Records how a statement went, and ends the run when it was the last step. One that reports no
 -- error has succeeded when its effect is seen.
 create function runbook.settle_statement(run_id bigint, "position" integer, ok boolean, error text)
@@ -312,7 +377,7 @@ begin
             v_step.content ->> 'missed',
             'Postgres reported no error, but what the statement was for is not there.'
           )
-          else left(settle_statement.error, 500)
+          else runbook.failure_text(settle_statement.error)
         end
       ),
       'failed'
@@ -365,10 +430,25 @@ begin
     from pg_catalog.pg_stat_activity as act
     where act.application_name = format('runbook run %s', follow_statement.step.run_id)
       and act.state is distinct from 'idle'
-  )
-    -- Whoever took it may be about to begin, or to report.
-    or v_since_started > clock_timestamp() - interval '90 seconds'
-  then
+  ) then
+    if follow_statement.step.state = 'running' then
+      perform runbook.settle_step(
+        follow_statement.step.run_id,
+        follow_statement.step.position,
+        'running',
+        jsonb_strip_nulls(
+          jsonb_build_object(
+            'seen_at', clock_timestamp(),
+            'server', runbook.statement_progress(follow_statement.step.run_id)
+          )
+        )
+      );
+    end if;
+    return;
+  end if;
+
+  -- Whoever took it may be about to begin, or to report.
+  if v_since_started > clock_timestamp() - interval '90 seconds' then
     return;
   end if;
 
@@ -500,9 +580,9 @@ comment on function runbook.work_on_batch(bigint) is
 'Does one batch of a run; whether it is worth while to do another at once.';
 revoke all on function runbook.work_on_batch(bigint) from public;
 
--- The tick's part in runs that take their time: one batch of each step, and a look at statements
--- whose edge function was interrupted. A step that somebody is working on is left to them. One run
--- that goes wrong does not stop the others.
+-- The tick's part in runs that take their time: one batch of each step, effects whose request was
+-- killed, and a look at statements whose edge function was interrupted. A step that somebody is
+-- working on is left to them. One run that goes wrong does not stop the others.
 --
 -- Cost: the index of open steps; one batch of each run that has one.
 create function runbook.advance_runs()
@@ -539,7 +619,17 @@ begin
         continue;
       end if;
 
-      if v_step.kind = 'statement' then
+      if v_step.kind = 'effect' then
+        -- Whoever applied the run may be about to perform it.
+        if not runbook.runs_are_paused() and exists (
+          select
+          from runbook.run as run
+          where run.id = v_run_id
+            and run.started_at < clock_timestamp() - interval '30 seconds'
+        ) then
+          perform runbook.finish_effects(v_run_id);
+        end if;
+      elsif v_step.kind = 'statement' then
         perform runbook.follow_statement(v_step);
       elsif v_step.kind = 'batch'
         and not runbook.runs_are_paused()
@@ -560,5 +650,6 @@ end;
 $$;
 
 comment on function runbook.advance_runs() is
-'Does one batch of each run that has one, and ends statements that nobody works on.';
+'Does one batch of each run that has one, performs effects that were left, and ends statements that
+nobody works on.';
 revoke all on function runbook.advance_runs() from public;

@@ -241,17 +241,21 @@ as $$
       and not stt.inherited
     where rel.oid = (index_estimate.mended).relation
   )
-  select format(
-    'The table has %s and %s rows; it is read twice, which takes roughly %s. The index will take %s '
-    'of the disk.',
-    runbook.size_text(siz.table_bytes),
-    coalesce('about ' || (index_estimate.mended).estimated_rows, 'an unknown number of'),
-    -- Two passes at 50 MB a second, which small instances reach.
-    runbook.duration_text(
-      make_interval(secs => ceil(2 * siz.table_bytes / 50000000)::double precision)
-    ),
-    coalesce('about ' || runbook.size_text(siz.index_bytes), 'an unknown part')
-  )
+  select case
+    when (index_estimate.mended).estimated_rows is null
+      then 'The table was never analyzed, so nothing is known of its size; it is read twice.'
+    else format(
+      'The table has %s and about %s rows; it is read twice, which takes roughly %s. The index will '
+      'take %s of the disk.',
+      runbook.size_text(siz.table_bytes),
+      (index_estimate.mended).estimated_rows,
+      -- Two passes at 50 MB a second, which small instances reach.
+      runbook.duration_text(
+        make_interval(secs => ceil(2 * siz.table_bytes / 50000000)::double precision)
+      ),
+      coalesce('about ' || runbook.size_text(siz.index_bytes), 'an unknown part')
+    )
+  end
   from sizes as siz;
 $$;
 

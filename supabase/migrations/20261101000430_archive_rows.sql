@@ -114,14 +114,16 @@ declare
   v_target constant oid := to_regclass((archive_obstacle.shape).target);
   v_text text;
 begin
-  select string_agg(
-    format('%s (%I)', runbook.relation_name(con.conrelid), con.conname), ', ' order by con.oid
-  )
+  select string_agg(format('%s (%I)', runbook.relation_name(ref.conrelid), ref.conname), ', ')
   into v_text
-  from pg_catalog.pg_constraint as con
-  where con.confrelid = v_relation
-    and con.contype = 'f'
-    and con.conparentid = 0;
+  from (
+    select con.conrelid, con.conname
+    from pg_catalog.pg_constraint as con
+    where con.confrelid = v_relation
+      and con.contype = 'f'
+    order by con.oid
+    limit 3
+  ) as ref;
 
   if v_text is not null then
     return array[

@@ -80,6 +80,19 @@ it("one that Postgres skipped has failed, though it reported no error", async ()
   expect(JSON.stringify(run)).toMatch(/was not done: it skips/);
 });
 
+it("one that was asked for in psql is done by the function that the tick rings", async () => {
+  const name = `kill_test.psql_${crypto.randomUUID().slice(0, 8)}`;
+  await sql.unsafe(`create table ${name} (id integer)`);
+  const [row] = await sql`
+    select runbook.remediate('analyze-table', ${sql.json({ table: name })}, reason => 'a test') #>> '{run,id}' as id`;
+  const id = Number(row?.["id"]);
+  const tick = async (): Promise<unknown> => {
+    await sql`select runbook.tick()`;
+    return (await sql`select state from runbook.run where id = ${id}`)[0]?.["state"];
+  };
+  await expect.poll(tick, { timeout: 28_000, interval: 2000 }).toBe("succeeded");
+}, 40_000);
+
 it("one that waits for a lock gives up, and says so", async () => {
   const release = await hold(holders, (holder) => holder.unsafe(`lock table ${table}`));
   const applied = await call("vacuum-table", { headers, json: { table, reason } });

@@ -129,7 +129,10 @@ describe("create-index", () => {
     await release();
     const run = await ended(runIdOf(applied));
     expect(run).toMatchObject({ state: "failed", steps: [{ state: "failed" }] });
-    expect(JSON.stringify(run)).toMatch(/57014 The invalid index that it left was dropped/);
+    expect(JSON.stringify(run)).toMatch(
+      /57014: somebody cancelled it\. The invalid index that it left was dropped/,
+    );
+    expect(run).toMatchObject({ undo: { available: false } });
     expect(await indexes()).toEqual({});
   });
 

@@ -55,12 +55,16 @@ export function openDatabase(
   });
 }
 
-/** Opens the door: sets role, caller and limits for the transaction. The limits hold for the statements after it. */
+/**
+ * Opens the door: sets role, caller and limits for the transaction. The limits hold for the statements after it. Effects
+ * of a run wait for `finishEffects`.
+ */
 export async function enter(sql: Statements, claims: Json, requestId: string, limits: Limits): Promise<Door> {
   const [row] = await sql`
     select
       set_config('statement_timeout', ${limits.statement}, true),
       set_config('lock_timeout', ${limits.lock}, true),
+      set_config('runbook.effects_come_later', 'on', true),
       runbook.enter(${JSON.stringify(claims)}::text::jsonb, ${requestId}::text) as door`;
   return door.parse(row?.["door"]);
 }

@@ -34,6 +34,11 @@ export async function recordRefusal(
       )`;
 }
 
+/** Performs the effects of a run that was committed. */
+export async function finishEffects(sql: Statements, runId: string): Promise<void> {
+  await sql`select runbook.finish_effects(${runId}::bigint)`;
+}
+
 const call = z.object({
   id: z.number().transform(String),
   run_id: z.number().transform(String),
