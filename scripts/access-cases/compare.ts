@@ -1,4 +1,4 @@
-import type { KeyedExplanation } from "./explanation.ts";
+import type { Explanation, KeyedExplanation } from "./explanation.ts";
 import type { RealAnswer, RowAnswer } from "./real-answer.ts";
 import type { Question } from "./world.ts";
 
@@ -43,11 +43,13 @@ function compareRows(
     const key = saidKeys[index] ?? "";
     const claimed = question.command === "select" ? row.visible : row.allowed;
     if (claimed === true) shown += 1;
+    if (question.command === "select" && !followsFromPolicies(row))
+      complaints.push(`row ${key}: said visible ${row.visible}, but its policies say otherwise`);
     const answer = real.rows?.get(key);
     if (answer === undefined) return;
     const fault = compareRow(answer, claimed ?? null);
     if (fault === "open") {
-      if (row.policies.some(({ verdict }) => verdict === "error")) undecided = true;
+      if (isOpen(row.policies)) undecided = true;
       else
         complaints.push(`row ${key}: left open, though no policy raises; the database says ${tell(answer)}`);
     } else if (fault !== null) complaints.push(`row ${key}: ${fault}`);
@@ -90,8 +92,22 @@ function expectedVerdicts(real: RealAnswer): readonly string[] {
   return real.count === real.keys.length ? ["allowed"] : ["partly"];
 }
 
-function hasError({ rows }: KeyedExplanation["explanation"]): boolean {
-  return rows.some(({ policies }) => policies.some(({ verdict }) => verdict === "error"));
+function hasError({ rows }: Explanation): boolean {
+  return rows.some(({ policies }) => isOpen(policies));
+}
+
+/** Whether a policy was not, or could not be, evaluated. */
+function isOpen(policies: Explanation["rows"][number]["policies"]): boolean {
+  return policies.some(({ verdict }) => verdict === "error" || verdict === "unknown");
+}
+
+/** Whether a row is said to be visible exactly if one permissive policy is true and no restrictive one is not. */
+function followsFromPolicies({ visible, policies }: Explanation["rows"][number]): boolean {
+  if (policies.length === 0 || isOpen(policies)) return true;
+  const isTrue = ({ verdict }: { verdict: string }): boolean => verdict === "true";
+  const permissive = policies.filter(({ kind }) => kind === "permissive");
+  const restrictive = policies.filter(({ kind }) => kind === "restrictive");
+  return visible === (permissive.some(isTrue) && restrictive.every(isTrue));
 }
 
 function tell(answer: RowAnswer): string {

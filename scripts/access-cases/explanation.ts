@@ -4,7 +4,7 @@ const policy = z.object({
   name: z.string(),
   kind: z.enum(["permissive", "restrictive"]),
   part: z.enum(["using", "check"]),
-  verdict: z.enum(["true", "false", "null", "error"]),
+  verdict: z.enum(["true", "false", "null", "error", "unknown"]),
 });
 
 /** What of an answer of `runbook.explain_access` is compared. */

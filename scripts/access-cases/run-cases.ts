@@ -28,7 +28,7 @@ export interface CasesResult {
   readonly notAboutAccess: number;
   readonly disagreements: readonly Disagreement[];
   /** Of the calls without a proof; ms. */
-  readonly times: readonly number[];
+  readonly times: ReadonlyMap<Question["command"], readonly number[]>;
 }
 
 /** What a run of cases needs. */
@@ -52,7 +52,7 @@ interface Findings {
   counts: Map<Question["command"], Counts>;
   notAboutAccess: number;
   disagreements: Disagreement[];
-  times: number[];
+  times: Map<Question["command"], number[]>;
 }
 
 /**
@@ -61,7 +61,7 @@ interface Findings {
  */
 export async function runCases(options: CasesOptions): Promise<CasesResult> {
   const connection = await options.sql.reserve();
-  const run: Findings = { counts: new Map(), notAboutAccess: 0, disagreements: [], times: [] };
+  const run: Findings = { counts: new Map(), notAboutAccess: 0, disagreements: [], times: new Map() };
   let worlds = 0;
   try {
     const version = await majorVersion(connection);
@@ -143,7 +143,7 @@ async function askOne(
   run.counts.set(command, counts);
   counts.cases += 1;
   const { comparison, real, said } = judged;
-  if (said !== null) run.times.push(said.tookMs);
+  if (said !== null) run.times.set(command, [...(run.times.get(command) ?? []), said.tookMs]);
   if (comparison.result === "agrees") counts.agreed += 1;
   else if (comparison.result === "undecided") counts.undecided += 1;
   else {
