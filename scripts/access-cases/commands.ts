@@ -23,13 +23,19 @@ export function explainStatement(subject: Subject, question: Question, proof: bo
   const params = {
     ...question.who,
     ...(Object.keys(question.claims).length > 0 ? { claims: question.claims } : {}),
-    table: relationName(subject),
+    table: shortName(subject),
     command: question.command,
     ...(question.match === undefined ? {} : { match: question.match }),
     ...(question.row === undefined ? {} : { row: question.row }),
     ...(proof ? {} : { proof: false }),
   };
   return `select runbook.explain_access(${quoteJson(params)})`;
+}
+
+/** As a person would write it. */
+function shortName(subject: Subject): string {
+  const isPlain = subject.schema === "public" && /^[a-z_0-9]+$/.test(subject.name);
+  return isPlain ? subject.name : relationName(subject);
 }
 
 /**

@@ -27,6 +27,7 @@ function makeWho(random: Random): Question["who"] {
     [3, { user: people.admin.email }],
     [2, { user: people.teacher.email }],
     [4, { role: "anon" }],
+    [1, { role: "authenticated" }],
     [1, { role: "service_role" }],
   ]);
 }
