@@ -5,7 +5,12 @@ import type { Question, Subject } from "./world.ts";
 
 /** What the Data API does before a command: role, claims and search path of the request. */
 export function becomeStatements(question: Question): string[] {
-  return [`select ${becomeCall(question)}`, `set local search_path = "public", "extensions"`];
+  return [
+    `select ${becomeCall(question)}`,
+    `set local search_path = "public", "extensions"`,
+    // A GET is a transaction that only reads.
+    ...(question.command === "select" ? ["set local transaction_read_only = on"] : []),
+  ];
 }
 
 function becomeCall({ who, claims }: Question): string {

@@ -66,6 +66,7 @@ export function makeWorld(seed: number, version: number): World {
       `grant select on ${second} to public`,
       ...rowSecurity(random, name),
       ...makePolicies(random, name, scope, roles.targets),
+      ...makeTrigger(random, types, table),
       ...(isView ? makeView(random, view, name) : []),
       ...grants(random, subject, home, roles),
       ...((isView || isPartition) && random.chance(0.7)
@@ -100,6 +101,24 @@ function readPolicies(random: Random, table: string, back: string | undefined): 
   return [
     `alter table ${table} enable row level security`,
     `create policy "for reading" on ${table} for select to ${random.pick(["public", "authenticated"])} using (${condition})`,
+  ];
+}
+
+/** What an application does to a row before its policies see it. */
+function makeTrigger(random: Random, types: string, table: Subject): string[] {
+  if (!random.chance(0.1)) return [];
+  const person = table.columns.find(({ type }) => type.sql === "uuid");
+  const number = table.columns.find(({ type }) => type.sql === "integer");
+  const deed = random.pick([
+    ...(person === undefined ? [] : [`new.${quoteName(person.name)} := auth.uid();`]),
+    ...(number === undefined
+      ? []
+      : [`new.${quoteName(number.name)} := 2;`, `if new.${quoteName(number.name)} = 0 then return null; end if;`]),
+    "if false then return null; end if;",
+  ]);
+  return [
+    `create function ${types}.before_writing() returns trigger language plpgsql as $f$ begin ${deed} return new; end $f$`,
+    `create trigger before_writing before ${random.pick(["insert", "update", "insert or update"])} on ${relationName(table)} for each row execute function ${types}.before_writing()`,
   ];
 }
 

@@ -51,7 +51,11 @@ export async function readRealAnswer(
     commandStatement(subject, question, columns),
   ]);
   const common = { keys, count: whole.count, error: whole.error, whole: whole.answer, readable };
-  if (isInsert) return { ...common, rows: new Map([["", whole.answer]]) };
+  if (isInsert) {
+    // A trigger may have thrown the row away without a word.
+    const answer = whole.answer === "yes" && whole.count === 0 ? "no" : whole.answer;
+    return { ...common, whole: answer, rows: new Map([["", answer]]) };
+  }
   if (question.command === "select" && !columns.includes(subject.key.name)) return { ...common, rows: null };
   if (whole.keys !== null) {
     const given = new Set(whole.keys);
