@@ -15,9 +15,9 @@ export const askExplainer: Explainer = async (tx, { world: { subject }, question
   const begun = performance.now();
   // The keys are read as text by the database: a bigint would lose digits here.
   const results = await tx.unsafe(
-    `select said.answer, array(select line.row -> 'key' ->> ${quoteText(subject.key.name)} from jsonb_array_elements(said.answer -> 'rows') with ordinality as line (row, position) order by line.position) as keys from (select (${explainStatement(subject, question, proof)}) as answer offset 0) as said`,
+    `select said.answer, (select coalesce(jsonb_agg(line.row -> 'key' ->> ${quoteText(subject.key.name)} order by line.position), '[]') from jsonb_array_elements(said.answer -> 'rows') with ordinality as line (row, position)) as keys from (select (${explainStatement(subject, question, proof)}) as answer offset 0) as said`,
   );
   const tookMs = performance.now() - begun;
   const [{ answer, keys }] = answerRows.parse([...results]);
-  return { explanation: explanationShape.parse(answer), keys: keys.map((key) => key ?? ""), tookMs };
+  return { explanation: explanationShape.parse(answer), keys, tookMs };
 };

@@ -58,8 +58,11 @@ export function commandStatement(
   const condition = key === undefined ? matchCondition(subject, question) : keyCondition(subject, key);
   const changed = Object.keys(question.row ?? {}).map(quoteName);
   const given = `jsonb_populate_record(null::${relation}, ${quoteJson(question.row ?? {})})`;
+  // `returning 1` reads no column, so it needs no right; it is also what PostgREST sends.
   const returning =
-    key === undefined ? ` returning ${relation}.${quoteName(subject.key.name)}::text as key` : "";
+    key === undefined && subject.kind !== "view"
+      ? ` returning ${relation}.${quoteName(subject.key.name)}::text as key`
+      : " returning 1";
   switch (question.command) {
     case "select": {
       const isKeyRead = columns.includes(subject.key.name);
@@ -67,7 +70,7 @@ export function commandStatement(
       return `select ${columns.map((column, index) => `${quoteName(column)} as c${index}`).join(", ")}${keyRead} from ${relation} where ${condition}`;
     }
     case "insert":
-      return `insert into ${relation} (${changed.join(", ")}) select ${changed.join(", ")} from ${given}`;
+      return `insert into ${relation} (${changed.join(", ")}) select ${changed.join(", ")} from ${given} returning 1`;
     case "update":
       return `update ${relation} set ${assignments(changed)} from ${given} as given where ${condition}${returning}`;
     case "delete":

@@ -7,14 +7,46 @@ export type Comparison =
   | { readonly result: "agrees" }
   /** The explainer said that it cannot know, since a policy raises and what comes of that hangs on the order of evaluation. */
   | { readonly result: "undecided" }
+  /** The explainer said that it cannot look through these eyes or at this relation. */
+  | { readonly result: "unanswered" }
   | { readonly result: "disagrees"; readonly complaints: readonly string[] };
 
 /** Compares row by row and as a whole. */
 export function compare(question: Question, real: RealAnswer, said: KeyedExplanation): Comparison {
   const complaints: string[] = [];
-  const undecided = compareRows(question, real, said, complaints) || compareWhole(real, said, complaints);
+  const { gates, verdict, rows } = said.explanation;
+  const shut = gates.find(({ gate, state }) => gate !== "policies" && gate !== "exposed" && state === "fail");
+  if (shut !== undefined) {
+    if (real.whole === "yes") complaints.push(`the gate ${shut.gate} is shut, but the command went through`);
+    if (verdict !== "denied") complaints.push(`the gate ${shut.gate} is shut, but the verdict is ${verdict}`);
+    return complaints.length > 0 ? { result: "disagrees", complaints } : { result: "agrees" };
+  }
+  const isRefused = gates.some(({ gate, state }) => gate === "policies" && state === "fail");
+  // No policy applies, so there is nothing to tell of each row.
+  if (
+    verdict === "denied" &&
+    rows.length === 0 &&
+    isRefused &&
+    real.whole !== "yes" &&
+    typeof real.whole !== "object"
+  )
+    return { result: "agrees" };
+  if (
+    verdict === "denied" &&
+    rows.length === 0 &&
+    isRefused &&
+    real.whole === "yes" &&
+    real.count === 0 &&
+    question.command !== "insert"
+  )
+    return { result: "agrees" };
+  // It says that it cannot look, and claims nothing.
+  if (verdict === "unknown" && rows.length === 0 && gates.some(({ state }) => state === "unknown"))
+    return { result: real.keys.length === 0 && question.command !== "insert" ? "agrees" : "unanswered" };
+  const undecided = compareRows(question, real, said, complaints);
+  const isWholeOpen = compareWhole(real, said, complaints);
   if (complaints.length > 0) return { result: "disagrees", complaints };
-  return { result: undecided ? "undecided" : "agrees" };
+  return { result: undecided || isWholeOpen ? "undecided" : "agrees" };
 }
 
 /** Returns whether a row was left open that the database decides. */
@@ -24,46 +56,40 @@ function compareRows(
   { explanation, keys }: KeyedExplanation,
   complaints: string[],
 ): boolean {
-  const isStopped = explanation.gates.some(
-    ({ gate, state }) => gate !== "policies" && gate !== "exposed" && state === "fail",
-  );
-  const saidKeys = question.command === "insert" ? keys.map(() => "") : keys;
-  const expected = question.command === "insert" ? [""] : real.keys;
-  if (isStopped) {
-    if (real.whole === "yes") complaints.push("a gate is shut, but the command went through in the database");
-    return false;
+  const isInsert = question.command === "insert";
+  const expected = isInsert ? [""] : real.keys;
+  if (explanation.rows.length !== expected.length)
+    complaints.push(`${explanation.rows.length} rows are explained of ${expected.length}`);
+  // A view has no key, so its rows are counted.
+  const isKeyed = isInsert || !keys.includes(null);
+  if (isKeyed && !isInsert) {
+    const wrong = keys.filter((key) => key === null || !expected.includes(key));
+    if (wrong.length > 0) complaints.push(`rows explained that do not match: ${wrong.join(", ")}`);
   }
-  const missing = expected.filter((key) => !saidKeys.includes(key));
-  const surplus = saidKeys.filter((key) => !expected.includes(key));
-  if (missing.length > 0) complaints.push(`rows not explained: ${missing.join(", ")}`);
-  if (surplus.length > 0) complaints.push(`rows explained that do not match: ${surplus.join(", ")}`);
   let undecided = false;
   let shown = 0;
   explanation.rows.forEach((row, index) => {
-    const key = saidKeys[index] ?? "";
-    const claimed = question.command === "select" ? row.visible : row.allowed;
+    const key = isInsert ? "" : (keys[index] ?? "");
+    const claimed = (question.command === "select" ? row.visible : row.allowed) ?? null;
     if (claimed === true) shown += 1;
     if (question.command === "select" && !followsFromPolicies(row))
-      complaints.push(`row ${key}: said visible ${row.visible}, but its policies say otherwise`);
-    const answer = real.rows?.get(key);
+      complaints.push(`row ${key}: said visible ${claimed}, but its policies say otherwise`);
+    const answer = isKeyed ? real.rows?.get(key) : undefined;
     if (answer === undefined) return;
-    const fault = compareRow(answer, claimed ?? null);
-    if (fault === "open") {
-      if (isOpen(row.policies)) undecided = true;
-      else
-        complaints.push(`row ${key}: left open, though no policy raises; the database says ${tell(answer)}`);
-    } else if (fault !== null) complaints.push(`row ${key}: ${fault}`);
+    const isLeftOpen = isOpen(row.policies);
+    if (isRightOf(answer, claimed, isLeftOpen)) return;
+    if (claimed === null && isLeftOpen) undecided = true;
+    else complaints.push(`row ${key}: said ${claimed}, but the database says ${tell(answer)}`);
   });
-  if (real.rows === null && real.whole === "yes" && shown !== real.count)
-    complaints.push(`${shown} rows are said to be visible, the database shows ${real.count}`);
+  if ((real.rows === null || !isKeyed) && real.whole === "yes" && !undecided && shown !== real.count)
+    complaints.push(`${shown} rows are said to be given, the database gives ${real.count}`);
   return undecided;
 }
 
-function compareRow(answer: RowAnswer, claimed: boolean | null): string | null {
-  if (typeof answer === "object")
-    return claimed === null ? null : `said ${claimed}, but the database raised ${answer.raised}`;
-  if (claimed === null) return "open";
-  return claimed === (answer === "yes") ? null : `said ${claimed}, but the database says ${tell(answer)}`;
+/** Whether a claim is the database's answer. Of a row that raises it may be said that it is not given, if the reason is told. */
+function isRightOf(answer: RowAnswer, claimed: boolean | null, isLeftOpen: boolean): boolean {
+  if (typeof answer === "object") return claimed === null || (claimed === false && isLeftOpen);
+  return claimed === (answer === "yes");
 }
 
 /** Returns whether the verdict was left open. */

@@ -5,6 +5,7 @@ const policy = z.object({
   kind: z.enum(["permissive", "restrictive"]),
   part: z.enum(["using", "check"]),
   verdict: z.enum(["true", "false", "null", "error", "unknown"]),
+  message: z.string().nullish(),
 });
 
 /** What of an answer of `runbook.explain_access` is compared. */
@@ -32,10 +33,10 @@ export const explanationShape = z.object({
 /** An answer of `runbook.explain_access`. */
 export type Explanation = z.infer<typeof explanationShape>;
 
-/** An explanation, with the keys of its rows as text, in the same order. */
+/** An explanation, with the keys of its rows as text, in the same order; null where a row has none. */
 export interface KeyedExplanation {
   readonly explanation: Explanation;
-  readonly keys: readonly string[];
+  readonly keys: readonly (string | null)[];
   /** How long the call took; ms. */
   readonly tookMs: number;
 }

@@ -113,7 +113,10 @@ function makeTrigger(random: Random, types: string, table: Subject): string[] {
     ...(person === undefined ? [] : [`new.${quoteName(person.name)} := auth.uid();`]),
     ...(number === undefined
       ? []
-      : [`new.${quoteName(number.name)} := 2;`, `if new.${quoteName(number.name)} = 0 then return null; end if;`]),
+      : [
+          `new.${quoteName(number.name)} := 2;`,
+          `if new.${quoteName(number.name)} = 0 then return null; end if;`,
+        ]),
     "if false then return null; end if;",
   ]);
   return [

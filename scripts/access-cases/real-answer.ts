@@ -56,6 +56,8 @@ export async function readRealAnswer(
     const answer = whole.answer === "yes" && whole.count === 0 ? "no" : whole.answer;
     return { ...common, whole: answer, rows: new Map([["", answer]]) };
   }
+  // A view has no key that an explanation could name.
+  if (subject.kind === "view") return { ...common, rows: null };
   if (question.command === "select" && !columns.includes(subject.key.name)) return { ...common, rows: null };
   if (whole.keys !== null) {
     const given = new Set(whole.keys);

@@ -14,6 +14,8 @@ export interface Counts {
   agreed: number;
   /** The explainer said that it depends on the order of evaluation. */
   undecided: number;
+  /** The explainer said that it cannot look: a role of the application's own, a relation that is no table. */
+  unanswered: number;
   disagreed: number;
   /** Cases that were asked once more with the proof. */
   proofs: number;
@@ -139,13 +141,21 @@ async function askOne(
     run.notAboutAccess += 1;
     return;
   }
-  const counts = run.counts.get(command) ?? { cases: 0, agreed: 0, undecided: 0, disagreed: 0, proofs: 0 };
+  const counts = run.counts.get(command) ?? {
+    cases: 0,
+    agreed: 0,
+    undecided: 0,
+    unanswered: 0,
+    disagreed: 0,
+    proofs: 0,
+  };
   run.counts.set(command, counts);
   counts.cases += 1;
   const { comparison, real, said } = judged;
   if (said !== null) run.times.set(command, [...(run.times.get(command) ?? []), said.tookMs]);
   if (comparison.result === "agrees") counts.agreed += 1;
   else if (comparison.result === "undecided") counts.undecided += 1;
+  else if (comparison.result === "unanswered") counts.unanswered += 1;
   else {
     counts.disagreed += 1;
     run.disagreements.push({ case: asked, complaints: comparison.complaints, real, said });
