@@ -89,11 +89,14 @@ create table runbook.remediation (
   risk text not null,
   issue text,
   cures text[] not null,
+  reason jsonb not null default '{"type": "string", "minLength": 1, "maxLength": 1000}',
+  probes text[] not null default '{}',
   pack text,
   constraint remediation_pkey primary key (name),
   constraint remediation_issue_fkey foreign key (issue) references runbook.issue (name),
   constraint name_is_kebab_case check (name ~ '^[a-z][a-z0-9]*(-[a-z0-9]+)*$'),
   constraint parameters_is_an_object check (jsonb_typeof(parameters) = 'object'),
+  constraint reason_is_an_object check (jsonb_typeof(reason) = 'object'),
   constraint risk_is_low_or_high check (risk in ('low', 'high'))
 );
 
@@ -107,6 +110,10 @@ comment on column runbook.remediation.risk is 'low needs an operator, high an ad
 comment on column runbook.remediation.issue is
 'The issue whose diagnosis verifies the change; null where none does.';
 comment on column runbook.remediation.cures is 'Finding codes that must be gone afterwards.';
+comment on column runbook.remediation.reason is
+'JSON Schema of the reason that applying it asks for; its description says what to write.';
+comment on column runbook.remediation.probes is
+'Outside facts that the plan depends on, to be refreshed before it is made.';
 
 revoke all on table runbook.remediation from public;
 grant select on table runbook.remediation to runbook_viewer;

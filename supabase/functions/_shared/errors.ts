@@ -65,6 +65,7 @@ const definitions = {
     message: "It is too soon for this.",
     hint: "Wait as long as the details say.",
   },
+  REFUSED: { status: 409, message: "The remediation refuses this as things are; nothing was changed." },
   UPSTREAM_FAILED: {
     status: 502,
     message: "A service that the remediation called refused for good; the run says which.",
