@@ -75,7 +75,8 @@ create function runbook.content_samples(
   school runbook.school,
   user_id uuid,
   class_ids uuid[],
-  enrollments runbook.enrollment[]
+  enrollments runbook.enrollment[],
+  only_in oid[] default null
 )
 returns setof runbook.content_sample
 language plpgsql
@@ -124,6 +125,8 @@ begin
         and idx.indisprimary
         and idx.indnkeyatts = 1
     ) as key on true
+    where content_samples.only_in is null
+      or tbl.relation = any (content_samples.only_in)
     order by tbl.position, 2, 3
   loop
     v_reason := case
@@ -214,10 +217,10 @@ end;
 $$;
 
 comment on function runbook.content_samples(
-  runbook.school, uuid, uuid[], runbook.enrollment[]
-) is 'How many of some rows of each class a student sees, table by table.';
+  runbook.school, uuid, uuid[], runbook.enrollment[], oid[]
+) is 'How many of some rows of each class a student sees, table by table, or in some tables only.';
 revoke all on function runbook.content_samples(
-  runbook.school, uuid, uuid[], runbook.enrollment[]
+  runbook.school, uuid, uuid[], runbook.enrollment[], oid[]
 ) from public;
 
 -- Why a student does not see rows, cut to its point: what runbook.explain_access tells of the table

@@ -1,5 +1,5 @@
--- The tables of Realtime's Postgres Changes: what is published, who listens, and what keeps a change
--- of a table from them.
+-- The tables of Realtime's Postgres Changes: what is published, who listens, and what keeps a
+-- change of a table from them.
 --
 -- A change reaches a client when its table is published, the row can be named (primary key), the
 -- client is subscribed and its role may select. It stands in catalogs and in realtime.subscription,

@@ -3,12 +3,12 @@
 --
 -- It belongs to no pack: whatever an application publishes is followed the same way.
 
--- Follows a change from its table to those who listen, in the order in which it goes.
+-- Follows changes from tables to those who listen, in the order in which they go: from one or some,
+-- or, where none is named, from all that are published or listened to.
 --
 -- Cost: catalogs and shared memory, and the count of subscriptions; no lock on a table of the
 -- application. A hundred tables at most.
--- Misses: what the catalog lists as blind spots.
-create function runbook.diagnose_realtime(params jsonb)
+create function runbook.findings_of_realtime(relations oid[])
 returns setof runbook.finding
 language plpgsql
 stable
@@ -16,7 +16,6 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_relation oid;
   v_tables runbook.realtime_table[];
   v_table runbook.realtime_table;
   v_roles jsonb;
@@ -24,17 +23,6 @@ declare
   v_findings runbook.finding[] := array[]::runbook.finding[];
   v_finding runbook.finding;
 begin
-  if diagnose_realtime.params ? 'table' then
-    begin
-      v_relation := runbook.relation_of(diagnose_realtime.params ->> 'table');
-    exception
-      when sqlstate '22023' or sqlstate 'P0002' then
-        perform runbook.refuse_problems(
-          jsonb_build_array(jsonb_build_object('path', 'table', 'message', sqlerrm))
-        );
-    end;
-  end if;
-
   if not exists (
     select
     from pg_catalog.pg_publication as pub
@@ -50,30 +38,37 @@ begin
       null,
       null
     )::runbook.finding;
+    return;
   end if;
 
   select
     coalesce(sum(sub.subscriptions), 0),
-    coalesce(jsonb_object_agg(sub.relation, sub.roles) filter (where sub.relation <> 0), '{}')
+    coalesce(jsonb_object_agg(sub.relation, sub.roles), '{}')
   into v_subscriptions, v_roles
   from (
     select
       one.relation,
       sum(one.subscriptions)::bigint as subscriptions,
       jsonb_object_agg(one.role, one.subscriptions) as roles
-    from runbook.realtime_subscriptions(v_relation) as one
+    from runbook.realtime_subscriptions() as one
     group by one.relation
   ) as sub;
 
-  v_tables := array(
-    select tbl
-    from runbook.realtime_tables(v_relation) as tbl
-    union
-    -- what somebody listens to in vain
-    select tbl
-    from jsonb_object_keys(v_roles) as sub (relation)
-    cross join runbook.realtime_tables(sub.relation::oid) as tbl
-  );
+  v_tables := case
+    when findings_of_realtime.relations is null then array(
+      select tbl from runbook.realtime_tables() as tbl
+      union
+      -- what somebody listens to in vain
+      select tbl
+      from jsonb_object_keys(v_roles) as sub (relation)
+      cross join runbook.realtime_tables(sub.relation::oid) as tbl
+    )
+    else array(
+      select tbl
+      from unnest(findings_of_realtime.relations) as wanted (relation)
+      cross join runbook.realtime_tables(wanted.relation) as tbl
+    )
+  end;
 
   foreach v_table in array v_tables loop
     v_findings := v_findings || array(
@@ -99,8 +94,7 @@ begin
   end if;
 
   v_findings := v_findings || array(
-    select fnd
-    from runbook.findings_of_realtime_slots(v_subscriptions, v_tables <> '{}') as fnd
+    select fnd from runbook.findings_of_realtime_slots(v_subscriptions, v_tables <> '{}') as fnd
   );
 
   v_finding := runbook.finding_of_realtime_health();
@@ -110,6 +104,46 @@ begin
   end if;
 
   foreach v_finding in array v_findings loop
+    return next v_finding;
+  end loop;
+end;
+$$;
+
+comment on function runbook.findings_of_realtime(oid[]) is
+'What keeps changes of tables from those who listen: of these tables, or of all that are published
+or listened to.';
+revoke all on function runbook.findings_of_realtime(oid[]) from public;
+
+-- Why changes of a table, or of all that are published, do not reach those who listen.
+--
+-- Cost: that of runbook.findings_of_realtime.
+-- Misses: what the catalog lists as blind spots.
+create function runbook.diagnose_realtime(params jsonb)
+returns setof runbook.finding
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_relations oid[];
+  v_finding runbook.finding;
+begin
+  if diagnose_realtime.params ? 'table' then
+    begin
+      v_relations := array[runbook.relation_of(diagnose_realtime.params ->> 'table')];
+    exception
+      when sqlstate '22023' or sqlstate 'P0002' then
+        perform runbook.refuse_problems(
+          jsonb_build_array(jsonb_build_object('path', 'table', 'message', sqlerrm))
+        );
+    end;
+  end if;
+
+  foreach v_finding in array array(
+    select fnd from runbook.findings_of_realtime(v_relations) as fnd
+  )
+  loop
     return next v_finding;
   end loop;
 end;
