@@ -1,0 +1,366 @@
+-- The conditions of policies as text: taken apart at their `and` and `or`, and put together again
+-- the way Postgres puts the policies of a table together.
+--
+-- The text is pg_get_expr's, which sets parentheses around every `and` and `or`; so the two words
+-- outside of parentheses and quotes are exactly the ones that join parts.
+
+-- The text without the parentheses that stand around all of it.
+create function runbook.without_parentheses(expression text)
+returns text
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_text text := btrim(without_parentheses.expression, E' \n\t');
+  v_tokens text[];
+  v_depth integer;
+  v_closes_early boolean;
+begin
+  while left(v_text, 1) = '(' and right(v_text, 1) = ')' loop
+    v_tokens := runbook.condition_tokens(v_text);
+    v_depth := 0;
+    v_closes_early := false;
+
+    for v_index in 1..cardinality(v_tokens) loop
+      v_depth := v_depth + case v_tokens[v_index] when '(' then 1 when ')' then -1 else 0 end;
+
+      if v_depth = 0 and v_index < cardinality(v_tokens) then
+        v_closes_early := true;
+        exit;
+      end if;
+    end loop;
+
+    exit when v_closes_early;
+    v_text := btrim(substr(v_text, 2, length(v_text) - 2), E' \n\t');
+  end loop;
+
+  return v_text;
+end;
+$$;
+
+comment on function runbook.without_parentheses(text) is
+'An expression without the parentheses around the whole of it.';
+revoke all on function runbook.without_parentheses(text) from public;
+
+-- An expression in tokens: quoted texts and names whole, parentheses, words, all else.
+create function runbook.condition_tokens(expression text)
+returns text[]
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(found.token[1] order by found.position), '{}')
+  from regexp_matches(
+    condition_tokens.expression,
+    $re$(E'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[()]|[A-Za-z_0-9$]+|\s+|.)$re$,
+    'g'
+  ) with ordinality as found (token, position);
+$$;
+
+comment on function runbook.condition_tokens(text) is
+'The tokens of an expression, which joined give it again.';
+revoke all on function runbook.condition_tokens(text) from public;
+
+-- An expression as a tree: {expression} of a part, {expression, operator, parts} where `and` or
+-- `or` joins several.
+create function runbook.condition_tree(expression text, depth integer default 0)
+returns jsonb
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_text constant text := runbook.without_parentheses(condition_tree.expression);
+  v_tokens text[];
+  v_depth integer := 0;
+  v_operator text;
+  v_part text := '';
+  v_parts text[] := array[]::text[];
+begin
+  -- Deep enough for people; a scalar subquery has its `where` outside of parentheses.
+  if condition_tree.depth >= 4 or length(v_text) > 4000 or v_text ~* '^(select|with|case)\M' then
+    return jsonb_build_object('expression', v_text);
+  end if;
+
+  v_tokens := runbook.condition_tokens(v_text);
+
+  for v_index in 1..cardinality(v_tokens) loop
+    v_depth := v_depth + case v_tokens[v_index] when '(' then 1 when ')' then -1 else 0 end;
+
+    if v_depth = 0 and v_tokens[v_index] in ('AND', 'OR') then
+      if v_operator <> lower(v_tokens[v_index]) then
+        -- Both words side by side are nothing that Postgres writes.
+        return jsonb_build_object('expression', v_text);
+      end if;
+
+      v_operator := lower(v_tokens[v_index]);
+      v_parts := v_parts || v_part;
+      v_part := '';
+    else
+      v_part := v_part || v_tokens[v_index];
+    end if;
+  end loop;
+
+  if v_operator is null then
+    return jsonb_build_object('expression', v_text);
+  end if;
+
+  return jsonb_build_object(
+    'expression', v_text,
+    'operator', v_operator,
+    'parts', (
+      select jsonb_agg(
+        runbook.condition_tree(part.text, condition_tree.depth + 1)
+        order by part.position
+      )
+      from unnest(v_parts || v_part) with ordinality as part (text, position)
+    )
+  );
+end;
+$$;
+
+comment on function runbook.condition_tree(text, integer) is
+'{expression, operator, parts}: an expression taken apart at its and / or.';
+revoke all on function runbook.condition_tree(text, integer) from public;
+
+-- The parts of a tree that are not joined of others, the leftmost first.
+create function runbook.condition_leaves(tree jsonb)
+returns text[]
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_leaves text[] := array[]::text[];
+  v_part jsonb;
+begin
+  if not condition_leaves.tree ? 'parts' then
+    return array[condition_leaves.tree ->> 'expression'];
+  end if;
+
+  for v_part in
+    select part.tree from jsonb_array_elements(condition_leaves.tree -> 'parts') as part (tree)
+  loop
+    v_leaves := v_leaves || runbook.condition_leaves(v_part);
+  end loop;
+
+  return v_leaves;
+end;
+$$;
+
+comment on function runbook.condition_leaves(jsonb) is 'The expressions at the ends of a tree.';
+revoke all on function runbook.condition_leaves(jsonb) from public;
+
+-- The word for a verdict in JSON: true, false, null, error, or unknown where it was not found out.
+create function runbook.verdict_word(verdict jsonb)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when verdict_word.verdict = 'true' then 'true'
+    when verdict_word.verdict = 'false' then 'false'
+    when verdict_word.verdict ? 'unknown' then 'unknown'
+    when jsonb_typeof(verdict_word.verdict) = 'object' then 'error'
+    else 'null'
+  end;
+$$;
+
+comment on function runbook.verdict_word(jsonb) is 'true, false, null, error or unknown.';
+revoke all on function runbook.verdict_word(jsonb) from public;
+
+-- What a tree comes to when its leaves have these words, and the leaves that decided it: of a false
+-- `and` the false ones, of a true `or` the true ones, else all that kept it from being otherwise.
+create function runbook.condition_decision(tree jsonb, words jsonb)
+returns jsonb
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_word text;
+  v_absorbing text;
+  v_parts jsonb := '[]';
+  v_part jsonb;
+begin
+  if not condition_decision.tree ? 'parts' then
+    v_word := condition_decision.words ->> (condition_decision.tree ->> 'expression');
+    return jsonb_build_object(
+      'word', v_word,
+      'decided_by', jsonb_build_array(
+        jsonb_build_object(
+          'expression', condition_decision.tree -> 'expression',
+          'verdict', v_word
+        )
+      )
+    );
+  end if;
+
+  for v_part in
+    select part.tree from jsonb_array_elements(condition_decision.tree -> 'parts') as part (tree)
+  loop
+    v_parts := v_parts || runbook.condition_decision(v_part, condition_decision.words);
+  end loop;
+
+  v_absorbing := case condition_decision.tree ->> 'operator' when 'and' then 'false' else 'true' end;
+
+  select case
+    when bool_or(part.item ->> 'word' = v_absorbing) then v_absorbing
+    when bool_or(part.item ->> 'word' = 'error') then 'error'
+    when bool_or(part.item ->> 'word' = 'unknown') then 'unknown'
+    when bool_or(part.item ->> 'word' = 'null') then 'null'
+    else (not v_absorbing::boolean)::text
+  end
+  into v_word
+  from jsonb_array_elements(v_parts) as part (item);
+
+  return jsonb_build_object(
+    'word', v_word,
+    'decided_by', (
+      select jsonb_agg(leaf.item order by part.position, leaf.position)
+      from jsonb_array_elements(v_parts) with ordinality as part (item, position)
+      cross join jsonb_array_elements(part.item -> 'decided_by')
+        with ordinality as leaf (item, position)
+      where part.item ->> 'word' = v_word
+    )
+  );
+end;
+$$;
+
+comment on function runbook.condition_decision(jsonb, jsonb) is
+'{word, decided_by}: the value of a tree whose leaves have these words, and the leaves behind it.';
+revoke all on function runbook.condition_decision(jsonb, jsonb) from public;
+
+-- Names of a policy's making that another session answers otherwise: what a reader says of them is
+-- not what the Data API says.
+--
+-- Misses: what a function does that the policy's functions call.
+create function runbook.session_dependence(policy oid, expression text)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    substring(
+      session_dependence.expression
+      from '(?i)\m(session_user|pg_backend_pid|inet_client_addr|inet_client_port)\M'
+    ),
+    substring(
+      session_dependence.expression
+      from $re$(?i)\mcurrent_setting\('(?:role|session_authorization|application_name)'$re$
+    ) || ')',
+    (
+      select format('%s, which reads the session''s login or role', fun.oid::regproc)
+      from pg_catalog.pg_depend as dep
+      inner join pg_catalog.pg_proc as fun on fun.oid = dep.refobjid
+      where dep.classid = 'pg_catalog.pg_policy'::regclass
+        and dep.objid = session_dependence.policy
+        and dep.refclassid = 'pg_catalog.pg_proc'::regclass
+        and fun.prosrc ~* (
+          '\msession_user\M|current_setting\s*\(\s*''(role|session_authorization|application_name)'''
+        )
+      order by fun.oid
+      limit 1
+    )
+  );
+$$;
+
+comment on function runbook.session_dependence(oid, text) is
+'What of a policy depends on the login of the session, or null.';
+revoke all on function runbook.session_dependence(oid, text) from public;
+
+-- Schemas of what a policy names that a role may not use. Postgres does not ask for that when the
+-- policy runs, since it is stored parsed; whoever reads its text anew is asked.
+create function runbook.schemas_out_of_reach(policy oid, role text)
+returns text[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select array(
+    select distinct nsp.nspname::text collate "default"
+    from pg_catalog.pg_depend as dep
+    left join pg_catalog.pg_proc as fun
+      on fun.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_proc'::regclass
+    left join pg_catalog.pg_class as rel
+      on rel.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_class'::regclass
+    left join pg_catalog.pg_type as typ
+      on typ.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_type'::regclass
+    left join pg_catalog.pg_operator as opr
+      on opr.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_operator'::regclass
+    left join pg_catalog.pg_collation as col
+      on col.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_collation'::regclass
+    inner join pg_catalog.pg_namespace as nsp on nsp.oid = coalesce(
+      fun.pronamespace, rel.relnamespace, typ.typnamespace, opr.oprnamespace, col.collnamespace
+    )
+    where dep.classid = 'pg_catalog.pg_policy'::regclass
+      and dep.objid = schemas_out_of_reach.policy
+      and not has_schema_privilege(schemas_out_of_reach.role, nsp.oid, 'usage')
+    order by 1
+  );
+$$;
+
+comment on function runbook.schemas_out_of_reach(oid, text) is
+'The schemas that a policy''s expression names and the role may not use.';
+revoke all on function runbook.schemas_out_of_reach(oid, text) from public;
+
+-- The conditions of policies as Postgres joins them: the restrictive ones first and by name, each
+-- shutting out on its own, then the permissive ones joined by `or`, the last of their names first.
+-- For new rows the permissive ones come first. `case` keeps the order; a value that is constant is
+-- computed ahead of it, as it is there.
+create function runbook.joined_conditions(policies jsonb, is_check boolean)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when joined.permissive is null then 'false'
+    when joined.restrictive is null then joined.permissive
+    when joined_conditions.is_check
+      then format('case when (%s) then %s else false end', joined.permissive, joined.restrictive)
+    else format(
+      'case when (%s) then (%s) else false end', joined.restrictive, joined.permissive
+    )
+  end
+  from (
+    select
+      string_agg(
+        format('(%s)', pol.item ->> 'expression'), ' or '
+        order by pol.item ->> 'name' collate "C" desc
+      ) filter (where (pol.item -> 'is_permissive')::boolean) as permissive,
+      string_agg(
+        format('case when (%s) then', pol.item ->> 'expression'), ' '
+        order by pol.item ->> 'name' collate "C"
+      ) filter (where not (pol.item -> 'is_permissive')::boolean)
+      || ' true'
+      || repeat(
+        ' else false end',
+        (count(*) filter (where not (pol.item -> 'is_permissive')::boolean))::integer
+      ) as restrictive
+    from jsonb_array_elements(joined_conditions.policies) as pol (item)
+  ) as joined;
+$$;
+
+comment on function runbook.joined_conditions(jsonb, boolean) is
+'One expression for the policies [{name, is_permissive, expression}], in the order of Postgres.';
+revoke all on function runbook.joined_conditions(jsonb, boolean) from public;

@@ -1,0 +1,567 @@
+-- Rows under policies: the engine fetches them, and a reader evaluates each policy over them as the
+-- user, whose own rights and policies hold for what a policy's subquery reads.
+--
+-- The rows themselves go to the reader, as an array of the table's row type, and stand there under
+-- the table's name: nothing is written out and read back, so every type keeps its exact value.
+-- A whole statement a policy; only where one raises are its rows asked one by one.
+
+-- Runs statements as one of the three roles; the only place that calls the readers.
+create function runbook.read_as(
+  role text,
+  source anyarray,
+  statements text[],
+  content jsonb,
+  settings jsonb,
+  until timestamptz
+)
+returns jsonb[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if coalesce(cardinality(read_as.statements), 0) = 0 then
+    return '{}';
+  end if;
+
+  case read_as.role
+    when 'anon' then
+      return runbook.read_as_anon(
+        read_as.source, read_as.statements, read_as.content, read_as.settings, read_as.until
+      );
+    when 'authenticated' then
+      return runbook.read_as_authenticated(
+        read_as.source, read_as.statements, read_as.content, read_as.settings, read_as.until
+      );
+    when 'service_role' then
+      return runbook.read_as_service_role(
+        read_as.source, read_as.statements, read_as.content, read_as.settings, read_as.until
+      );
+    else
+      raise exception 'There is no reader for the role %.', quote_nullable(read_as.role)
+        using errcode = '22023', hint = 'There is one for anon, authenticated and service_role.';
+  end case;
+end;
+$$;
+
+comment on function runbook.read_as(text, anyarray, text[], jsonb, jsonb, timestamptz) is
+'Runs statements through the reader of a role; see runbook.read_as_authenticated.';
+revoke all on function runbook.read_as(text, anyarray, text[], jsonb, jsonb, timestamptz)
+from public;
+
+-- What the Data API sets for a request before it acts: path, claims, method; and that nothing is
+-- written where it only reads. Its own reads are read-only transactions too.
+create function runbook.api_settings(schema text, relation text, command text, claims jsonb)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'search_path',
+    case
+      when exposed.schemas is null or api_settings.schema = any (exposed.schemas)
+        then quote_ident(api_settings.schema) || ', '
+      else ''
+    end || coalesce(runbook.api_setting('pgrst.db_extra_search_path'), 'public, extensions'),
+    'request.jwt.claims', api_settings.claims::text,
+    'request.method', case api_settings.command
+      when 'select' then 'GET'
+      when 'insert' then 'POST'
+      when 'update' then 'PATCH'
+      else 'DELETE'
+    end,
+    'request.path', '/' || api_settings.relation,
+    'request.headers', '{}',
+    'request.cookies', '{}',
+    'row_security', 'on',
+    'client_min_messages', 'error'
+  )
+  || case
+    when api_settings.command = 'select' then '{"transaction_read_only": "on"}'::jsonb
+    else '{}'
+  end
+  -- The old form of the claims, which auth.uid() prefers: what a session still has must not count.
+  || coalesce(
+    (
+      select jsonb_object_agg(old.name, '')
+      from unnest(
+        array[
+          'request.jwt.claim', 'request.jwt.claim.sub', 'request.jwt.claim.role',
+          'request.jwt.claim.email'
+        ]
+      ) as old (name)
+      where current_setting(old.name, true) <> ''
+    ),
+    '{}'
+  )
+  from (select runbook.exposed_schemas()) as exposed (schemas);
+$$;
+
+comment on function runbook.api_settings(text, text, text, jsonb) is
+'The settings {name: value} under which the Data API would run a command on a table.';
+revoke all on function runbook.api_settings(text, text, text, jsonb) from public;
+
+-- The statement that asks a question of all rows, or of one. $1 are the rows, $2 the content.
+create function runbook.condition_statement(
+  ask jsonb,
+  question jsonb,
+  conditions text[],
+  source text,
+  content text,
+  form text
+)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select format(
+    'select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(array[%s]::boolean[])) from %s as %I',
+    (
+      select string_agg(format('(%s)', condition.text), ', ' order by condition.position)
+      from unnest(condition_statement.conditions) with ordinality as condition (text, position)
+    ),
+    case
+      when condition_statement.question ->> 'over' = 'new' then format(
+        condition_statement.ask ->> 'new_source',
+        'pg_catalog.unnest(' || condition_statement.source || ')',
+        condition_statement.content
+      )
+      -- A policy may name the columns of the system, which a row alone does not have.
+      when condition_statement.form = 'places' then format(
+        '(select (elem.whole).*, (elem.place ->> 0)::pg_catalog.tid as ctid,
+            (elem.place ->> 1)::pg_catalog.oid as tableoid,
+            (elem.place ->> 2)::pg_catalog.xid as xmin
+          from (
+            select whole.row as whole, %2$s -> ''places'' -> (whole.n - 1)::integer as place
+            from (
+              select (%1$s)[serial.n] as row, serial.n
+              from pg_catalog.generate_series(
+                pg_catalog.array_lower(%1$s, 1), pg_catalog.array_upper(%1$s, 1)
+              ) as serial (n)
+            ) as whole
+          ) as elem)',
+        condition_statement.source,
+        condition_statement.content
+      )
+      else 'pg_catalog.unnest(' || condition_statement.source || ')'
+    end,
+    condition_statement.ask ->> 'alias'
+  );
+$$;
+
+comment on function runbook.condition_statement(jsonb, jsonb, text[], text, text, text) is
+'The statement that evaluates conditions over rows under the table''s name.';
+revoke all on function runbook.condition_statement(jsonb, jsonb, text[], text, text, text)
+from public;
+
+-- What an answer of a reader says about a condition, as JSON: true, false, null, {sqlstate,
+-- message} where Postgres raised it, {unknown} where it is our way of asking that failed.
+create function runbook.verdict_of_answer(answer jsonb)
+returns jsonb
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when verdict_of_answer.answer is null then jsonb_build_object(
+      'unknown', 'The time was spent before it was looked at.'
+    )
+    when not (verdict_of_answer.answer -> 'failed')::boolean
+      then coalesce(verdict_of_answer.answer -> 'answer', 'null')
+    when failure.sqlstate = '57014' then jsonb_build_object(
+      'unknown',
+      format('It was stopped after %s ms.', verdict_of_answer.answer ->> 'took_ms')
+    )
+    when failure.sqlstate = '55P03' then jsonb_build_object(
+      'unknown', 'It needs a lock that was not free.'
+    )
+    when failure.sqlstate = '42501' and failure.message like '%security-definer function%'
+      then jsonb_build_object(
+        'unknown', format('It tries to change the role of the session: %s.', failure.message)
+      )
+    when failure.is_own
+      and failure.sqlstate in (
+        '42601', '42703', '42704', '42725', '42804', '42846', '42883', '42P01', '42P02', '42P10',
+        '42P18', '42P21', '42P22', '0A000'
+      )
+      then jsonb_build_object(
+        'unknown', format('Its text cannot be read back: %s.', failure.message)
+      )
+    else jsonb_build_object('sqlstate', failure.sqlstate, 'message', failure.message)
+  end
+  from (
+    select
+      verdict_of_answer.answer #>> '{answer,sqlstate}' as sqlstate,
+      verdict_of_answer.answer #>> '{answer,message}' as message,
+      coalesce((verdict_of_answer.answer #> '{answer,is_own}')::boolean, false) as is_own
+  ) as failure;
+$$;
+
+comment on function runbook.verdict_of_answer(jsonb) is
+'A condition''s verdict from the answer of a reader: true, false, null, {sqlstate, message} or
+{unknown}.';
+revoke all on function runbook.verdict_of_answer(jsonb) from public;
+
+-- Asks one question whose text names schemas that the role may not use. It is parsed here, as
+-- Postgres did when the policy was made, and run by the reader. Where row level security must be
+-- put in, Postgres parses again as the user, and then it cannot be known.
+create function runbook.ask_parsed_here(source anyarray, ask jsonb, question jsonb)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_statement constant text := runbook.condition_statement(
+    ask_parsed_here.ask,
+    ask_parsed_here.question,
+    array(
+      select condition.text
+      from jsonb_array_elements_text(ask_parsed_here.question -> 'conditions') as condition (text)
+    ),
+    format('%L::%s', ask_parsed_here.source::text, pg_typeof(ask_parsed_here.source)),
+    format('%L::pg_catalog.jsonb', ask_parsed_here.ask -> 'content'),
+    'rows'
+  );
+  v_answer jsonb;
+begin
+  if exists (
+    select from pg_catalog.pg_prepared_statements as pre where pre.name = 'runbook_condition'
+  ) then
+    execute 'deallocate runbook_condition';
+  end if;
+
+  -- The plan holds while the path is the reader's.
+  perform set_config('search_path', ask_parsed_here.ask #>> '{settings,search_path}', true);
+
+  begin
+    execute 'prepare runbook_condition as ' || v_statement;
+  exception
+    when assert_failure or query_canceled or others then
+      return pg_catalog.jsonb_build_object(
+        'failed', true,
+        'answer', pg_catalog.jsonb_build_object(
+          'sqlstate', '42601', 'message', sqlerrm, 'is_own', true
+        )
+      );
+  end;
+
+  v_answer := (
+    runbook.read_as(
+      ask_parsed_here.ask ->> 'role',
+      ask_parsed_here.source,
+      array['execute runbook_condition'],
+      ask_parsed_here.ask -> 'content',
+      ask_parsed_here.ask -> 'settings',
+      (ask_parsed_here.ask ->> 'until')::timestamptz
+    )
+  )[1];
+
+  execute 'deallocate runbook_condition';
+
+  if v_answer #>> '{answer,sqlstate}' = '42501' and (v_answer #> '{answer,is_own}')::boolean then
+    return pg_catalog.jsonb_set(v_answer, '{answer,sqlstate}', '"42704"');
+  end if;
+
+  return v_answer;
+end;
+$$;
+
+comment on function runbook.ask_parsed_here(anyarray, jsonb, jsonb) is
+'The answer of a reader to a question that is parsed with the rights of the schema''s owner.';
+revoke all on function runbook.ask_parsed_here(anyarray, jsonb, jsonb) from public;
+
+-- The verdicts of one question, an array of [condition, …] a row, from the answer to it as a whole;
+-- where that failed and it may be a row's doing, row by row.
+create function runbook.verdicts_of(source anyarray, ask jsonb, question jsonb, answer jsonb)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_conditions constant text[] := array(
+    select condition.text
+    from jsonb_array_elements_text(verdicts_of.question -> 'conditions') as condition (text)
+  );
+  v_rows constant integer := cardinality(verdicts_of.source);
+  v_answer jsonb := verdicts_of.answer;
+  v_verdict jsonb;
+  v_answers jsonb[];
+begin
+  if (v_answer -> 'failed')::boolean
+    and v_answer #>> '{answer,sqlstate}' = '42703'
+    and (v_answer #> '{answer,is_own}')::boolean
+    and verdicts_of.question ->> 'over' = 'old'
+  then
+    v_answer := (
+      runbook.read_as(
+        verdicts_of.ask ->> 'role',
+        verdicts_of.source,
+        array[
+          runbook.condition_statement(
+            verdicts_of.ask, verdicts_of.question, v_conditions, '$1', '$2', 'places'
+          )
+        ],
+        verdicts_of.ask -> 'content',
+        verdicts_of.ask -> 'settings',
+        (verdicts_of.ask ->> 'until')::timestamptz
+      )
+    )[1];
+  end if;
+
+  if v_answer is not null and not (v_answer -> 'failed')::boolean then
+    return coalesce(nullif(v_answer -> 'answer', 'null'), '[]');
+  end if;
+
+  v_verdict := runbook.verdict_of_answer(v_answer);
+
+  if v_rows = 0 or v_verdict ? 'unknown' then
+    return (
+      select coalesce(
+        jsonb_agg((select jsonb_agg(v_verdict) from unnest(v_conditions) as one (condition))),
+        '[]'
+      )
+      from generate_series(1, v_rows)
+    );
+  end if;
+
+  v_answers := runbook.read_as(
+    verdicts_of.ask ->> 'role',
+    verdicts_of.source,
+    array(
+      select runbook.condition_statement(
+        verdicts_of.ask,
+        verdicts_of.question,
+        array[condition.text],
+        format('$1[%s:%s]', serial.n, serial.n),
+        '$2',
+        'rows'
+      )
+      from generate_series(1, v_rows) as serial (n)
+      cross join unnest(v_conditions) with ordinality as condition (text, position)
+      order by serial.n, condition.position
+    ),
+    verdicts_of.ask -> 'content',
+    verdicts_of.ask -> 'settings',
+    (verdicts_of.ask ->> 'until')::timestamptz
+  );
+
+  return (
+    select jsonb_agg(per_row.verdicts order by per_row.n)
+    from (
+      select
+        (got.position - 1) / cardinality(v_conditions) as n,
+        jsonb_agg(
+          case
+            when not (got.answer -> 'failed')::boolean
+              then coalesce(got.answer #> '{answer,0,0}', 'null')
+            else runbook.verdict_of_answer(got.answer)
+          end
+          order by got.position
+        ) as verdicts
+      from unnest(v_answers) with ordinality as got (answer, position)
+      group by 1
+    ) as per_row
+  );
+end;
+$$;
+
+comment on function runbook.verdicts_of(anyarray, jsonb, jsonb, jsonb) is
+'[[verdict of each condition] of each row] for one question.';
+revoke all on function runbook.verdicts_of(anyarray, jsonb, jsonb, jsonb) from public;
+
+-- Evaluates all questions over rows: {rows: [{verdicts: [[…] a question], joined: {phase: verdict}}],
+-- empty: [verdict a question] where there is no row, took_ms: [a question]}.
+--
+-- Postgres joins the policies and stops at what decides, so an error in one may never come to pass:
+-- where one raises, the joined condition is asked for that row.
+create function runbook.judged(source anyarray, ask jsonb)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_questions constant jsonb := judged.ask -> 'questions';
+  v_count constant integer := jsonb_array_length(v_questions);
+  v_rows constant integer := cardinality(judged.source);
+  v_until constant timestamptz := (judged.ask ->> 'until')::timestamptz;
+  v_plain integer[];
+  v_answers jsonb[];
+  v_all jsonb[] := array_fill(null::jsonb, array[greatest(v_count, 1)]);
+  v_verdicts jsonb := '[]';
+  v_phase jsonb;
+  v_position bigint;
+  v_raising integer[];
+  v_joined jsonb := '{}';
+begin
+  v_plain := array(
+    select question.position
+    from jsonb_array_elements(v_questions) with ordinality as question (item, position)
+    where not question.item ?| array['out_of_reach', 'unknowable']
+    order by question.position
+  );
+
+  v_answers := runbook.read_as(
+    judged.ask ->> 'role',
+    judged.source,
+    array(
+      select runbook.condition_statement(
+        judged.ask,
+        v_questions -> (asked.position - 1),
+        array(
+          select condition.text
+          from jsonb_array_elements_text(v_questions -> (asked.position - 1) -> 'conditions')
+            as condition (text)
+        ),
+        '$1',
+        '$2',
+        'rows'
+      )
+      from unnest(v_plain) as asked (position)
+    ),
+    judged.ask -> 'content',
+    judged.ask -> 'settings',
+    v_until
+  );
+
+  for v_index in 1..cardinality(v_plain) loop
+    v_all[v_plain[v_index]] := v_answers[v_index];
+  end loop;
+
+  for v_index in 1..v_count loop
+    if v_questions -> (v_index - 1) ? 'unknowable' then
+      v_verdicts := v_verdicts || jsonb_build_array(
+        (
+          select coalesce(
+            jsonb_agg(
+              jsonb_build_array(
+                jsonb_build_object('unknown', v_questions -> (v_index - 1) -> 'unknowable')
+              )
+            ),
+            '[]'
+          )
+          from generate_series(1, v_rows)
+        )
+      );
+      continue;
+    end if;
+
+    if v_questions -> (v_index - 1) ? 'out_of_reach' then
+      v_all[v_index] := runbook.ask_parsed_here(
+        judged.source, judged.ask, v_questions -> (v_index - 1)
+      );
+    end if;
+
+    v_verdicts := v_verdicts || jsonb_build_array(
+      runbook.verdicts_of(
+        judged.source, judged.ask, v_questions -> (v_index - 1), v_all[v_index]
+      )
+    );
+  end loop;
+
+  for v_phase, v_position in
+    select phase.item, phase.position - 1
+    from jsonb_array_elements(judged.ask -> 'phases') with ordinality as phase (item, position)
+  loop
+    -- Rows for which a policy of the phase raises, and none could not be asked.
+    v_raising := array(
+      select serial.n
+      from generate_series(1, v_rows) as serial (n)
+      where exists (
+        select
+        from jsonb_array_elements_text(v_phase -> 'questions') as asked (position)
+        where v_verdicts -> asked.position::integer -> (serial.n - 1) -> 0 ? 'sqlstate'
+      )
+      order by serial.n
+    );
+
+    if cardinality(v_raising) > 0 then
+      v_answers := runbook.read_as(
+        judged.ask ->> 'role',
+        judged.source,
+        array(
+          select runbook.condition_statement(
+            judged.ask,
+            v_phase,
+            array[v_phase ->> 'joined'],
+            format('$1[%s:%s]', raising.n, raising.n),
+            '$2',
+            'rows'
+          )
+          from unnest(v_raising) as raising (n)
+        ),
+        judged.ask -> 'content',
+        judged.ask -> 'settings',
+        v_until
+      );
+
+      for v_index in 1..cardinality(v_raising) loop
+        v_joined := v_joined || jsonb_build_object(
+          format('%s %s', v_raising[v_index], v_position),
+          case
+            when not (v_answers[v_index] -> 'failed')::boolean
+              then coalesce(v_answers[v_index] #> '{answer,0,0}', 'null')
+            else runbook.verdict_of_answer(v_answers[v_index])
+          end
+        );
+      end loop;
+    end if;
+  end loop;
+
+  return jsonb_build_object(
+    'rows', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'verdicts', (
+              select coalesce(jsonb_agg(asked.item -> (serial.n - 1) order by asked.position), '[]')
+              from jsonb_array_elements(v_verdicts) with ordinality as asked (item, position)
+            ),
+            'joined', (
+              select coalesce(
+                jsonb_object_agg(split_part(entry.key, ' ', 2), entry.value), '{}'
+              )
+              from jsonb_each(v_joined) as entry (key, value)
+              where split_part(entry.key, ' ', 1) = serial.n::text
+            )
+          )
+          order by serial.n
+        ),
+        '[]'
+      )
+      from generate_series(1, v_rows) as serial (n)
+    ),
+    'empty', case
+      when v_rows = 0 then (
+        select jsonb_agg(
+          case
+            when (got.answer -> 'failed')::boolean then runbook.verdict_of_answer(got.answer)
+          end
+          order by got.position
+        )
+        from unnest(v_all) with ordinality as got (answer, position)
+      )
+    end,
+    'took_ms', (
+      select jsonb_agg(got.answer -> 'took_ms' order by got.position)
+      from unnest(v_all) with ordinality as got (answer, position)
+    )
+  );
+end;
+$$;
+
+comment on function runbook.judged(anyarray, jsonb) is
+'{rows: [{verdicts, joined}], empty, took_ms}: every policy over every row, as the user.';
+revoke all on function runbook.judged(anyarray, jsonb) from public;

@@ -1,0 +1,487 @@
+-- What is asked of a table: its rows within bounds, its policies as questions, and the new row that
+-- an insert or update would write.
+--
+-- Expressions of policies and defaults are read by functions that lock the table for a moment, so
+-- all of this runs behind a look for exclusive locks and under a lock_timeout.
+
+-- What must be known of a table's columns: types, what is generated and, where a new row is made,
+-- the defaults as text, which are read under a lock on the table.
+create function runbook.access_columns(relation oid, with_expressions boolean)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'name', att.attname,
+        'type', format_type(att.atttypid, att.atttypmod),
+        'is_generated', att.attgenerated <> '',
+        'is_identity', att.attidentity <> '',
+        'expression', case
+          when access_columns.with_expressions then pg_get_expr(def.adbin, def.adrelid)
+        end,
+        'type_default', case when typ.typtype = 'd' then typ.typdefault end,
+        'sequence', coalesce(
+          (
+            select dep.refobjid::bigint
+            from pg_catalog.pg_depend as dep
+            inner join pg_catalog.pg_class as seq on seq.oid = dep.refobjid and seq.relkind = 'S'
+            where dep.classid = 'pg_catalog.pg_attrdef'::regclass
+              and dep.objid = def.oid
+              and dep.refclassid = 'pg_catalog.pg_class'::regclass
+            limit 1
+          ),
+          (
+            select dep.objid::bigint
+            from pg_catalog.pg_depend as dep
+            where att.attidentity <> ''
+              and dep.classid = 'pg_catalog.pg_class'::regclass
+              and dep.refclassid = 'pg_catalog.pg_class'::regclass
+              and dep.refobjid = att.attrelid
+              and dep.refobjsubid = att.attnum
+              and dep.deptype = 'i'
+            limit 1
+          )
+        )
+      )
+      order by att.attnum
+    ),
+    '[]'
+  )
+  from pg_catalog.pg_attribute as att
+  inner join pg_catalog.pg_type as typ on typ.oid = att.atttypid
+  left join pg_catalog.pg_attrdef as def on def.adrelid = att.attrelid and def.adnum = att.attnum
+  where att.attrelid = access_columns.relation
+    and att.attnum > 0
+    and not att.attisdropped;
+$$;
+
+comment on function runbook.access_columns(oid, boolean) is
+'[{name, type, is_generated, is_identity, expression, type_default, sequence}] of a table.';
+revoke all on function runbook.access_columns(oid, boolean) from public;
+
+-- The value that a sequence would give next, without taking it.
+create function runbook.next_of_sequence(sequence oid)
+returns bigint
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    pg_sequence_last_value(seq.seqrelid::regclass) + seq.seqincrement, seq.seqstart
+  )
+  from pg_catalog.pg_sequence as seq
+  where seq.seqrelid = next_of_sequence.sequence;
+$$;
+
+comment on function runbook.next_of_sequence(oid) is
+'The next value of a sequence, as far as it can be told without drawing it.';
+revoke all on function runbook.next_of_sequence(oid) from public;
+
+-- JSON as columns, `"a" integer, "b" text`, for jsonb_to_record.
+create function runbook.record_columns(columns jsonb, names text[])
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select string_agg(
+    format('%I %s', col.item ->> 'name', col.item ->> 'type'), ', ' order by col.position
+  )
+  from jsonb_array_elements(record_columns.columns) with ordinality as col (item, position)
+  where col.item ->> 'name' = any (record_columns.names);
+$$;
+
+comment on function runbook.record_columns(jsonb, text[]) is
+'A column definition list of the named columns.';
+revoke all on function runbook.record_columns(jsonb, text[]) from public;
+
+-- Refuses values that no column has or takes, by their path.
+create function runbook.refuse_values(columns jsonb, given jsonb, path text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = public, extensions, pg_temp
+as $$
+declare
+  v_problems jsonb := '[]';
+  v_name text;
+  v_column jsonb;
+begin
+  for v_name in
+    select named.key from pg_catalog.jsonb_object_keys(refuse_values.given) as named (key)
+  loop
+    select col.item
+    into v_column
+    from pg_catalog.jsonb_array_elements(refuse_values.columns) as col (item)
+    where col.item ->> 'name' = v_name;
+
+    if not found then
+      v_problems := v_problems || pg_catalog.jsonb_build_object(
+        'path', refuse_values.path || '.' || v_name, 'message', 'is no column of the table'
+      );
+    elsif runbook.is_secret_column(v_name) then
+      v_problems := v_problems || pg_catalog.jsonb_build_object(
+        'path', refuse_values.path || '.' || v_name, 'message', 'is a secret, which is never asked'
+      );
+    elsif refuse_values.path = 'row' and (v_column -> 'is_generated')::boolean then
+      v_problems := v_problems || pg_catalog.jsonb_build_object(
+        'path', refuse_values.path || '.' || v_name, 'message', 'is generated and takes no value'
+      );
+    else
+      begin
+        execute pg_catalog.format(
+          'select from pg_catalog.jsonb_to_record($1) as given (%s)',
+          runbook.record_columns(pg_catalog.jsonb_build_array(v_column), array[v_name])
+        )
+        using refuse_values.given;
+      exception
+        when assert_failure or others then
+          v_problems := v_problems || pg_catalog.jsonb_build_object(
+            'path', refuse_values.path || '.' || v_name,
+            'message', pg_catalog.format('does not fit the type %s', v_column ->> 'type')
+          );
+      end;
+    end if;
+  end loop;
+
+  perform runbook.refuse_problems(v_problems);
+end;
+$$;
+
+comment on function runbook.refuse_values(jsonb, jsonb, text) is
+'Raises RB400 with the path of each value that no column has or takes.';
+revoke all on function runbook.refuse_values(jsonb, jsonb, text) from public;
+
+-- The rows that a command would leave, as a source for questions: a format with the old rows and
+-- the content. Values come from the content's `row`, what is not given from the old row or, of an
+-- insert, from the defaults; the user's own rights compute them.
+create function runbook.new_source(relation oid, columns jsonb, given text[], command text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_table constant text := runbook.relation_name(new_source.relation);
+  v_alias constant text := (
+    select quote_ident(rel.relname)
+    from pg_catalog.pg_class as rel
+    where rel.oid = new_source.relation
+  );
+  v_values text;
+  v_generated text;
+  v_has_generated boolean;
+  v_source text;
+begin
+  select
+    string_agg(
+      case
+        when col.item ->> 'name' = any (new_source.given)
+          then format('runbook_given.%I', col.item ->> 'name')
+        when new_source.command = 'update' and not (col.item -> 'is_generated')::boolean
+          then format('%s.%I', v_alias, col.item ->> 'name')
+        when (col.item -> 'is_generated')::boolean then 'null'
+        when col.item ->> 'sequence' is not null then format(
+          '%s::%s',
+          runbook.next_of_sequence((col.item ->> 'sequence')::oid), col.item ->> 'type'
+        )
+        else coalesce(
+          '(' || (col.item ->> 'expression') || ')',
+          '(' || (col.item ->> 'type_default') || ')',
+          'null'
+        )
+      end,
+      ', ' order by col.position
+    ),
+    string_agg(
+      case
+        when (col.item -> 'is_generated')::boolean then '(' || (col.item ->> 'expression') || ')'
+        else format('%s.%I', v_alias, col.item ->> 'name')
+      end,
+      ', ' order by col.position
+    ),
+    bool_or((col.item -> 'is_generated')::boolean)
+  into v_values, v_generated, v_has_generated
+  from jsonb_array_elements(new_source.columns) with ordinality as col (item, position);
+
+  -- A format: what is not a place for its arguments has its percent signs doubled.
+  v_source := 'pg_catalog.unnest((select pg_catalog.array_agg(row('
+    || replace(v_values, '%', '%%') || ')::' || replace(v_table, '%', '%%')
+    || ') from %1$s as ' || replace(v_alias, '%', '%%')
+    || case
+      when cardinality(new_source.given) > 0
+        then ' cross join pg_catalog.jsonb_to_record(%2$s -> ''row'') as runbook_given ('
+          || replace(runbook.record_columns(new_source.columns, new_source.given), '%', '%%')
+          || ')'
+      else ''
+    end
+    || '))';
+
+  if v_has_generated then
+    v_source := 'pg_catalog.unnest((select pg_catalog.array_agg(row('
+      || replace(v_generated, '%', '%%') || ')::' || replace(v_table, '%', '%%')
+      || ') from ' || v_source || ' as ' || replace(v_alias, '%', '%%') || '))';
+  end if;
+
+  return v_source;
+end;
+$$;
+
+comment on function runbook.new_source(oid, jsonb, text[], text) is
+'The new rows of an insert or update as a source: a format of the old rows and the content.';
+revoke all on function runbook.new_source(oid, jsonb, text[], text) from public;
+
+-- The policies of a table as questions over rows, by phase: {phases, questions, policies, ignored}.
+-- A policy without an expression for the phase counts for nothing, as in Postgres.
+--
+-- Cost: pg_get_expr locks the table for a moment.
+create function runbook.access_questions(role text, relation oid, command text)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_phase jsonb;
+  v_phases jsonb := '[]';
+  v_questions jsonb := '[]';
+  v_of_phase jsonb;
+begin
+  for v_phase in
+    select phase.item
+    from jsonb_array_elements(runbook.access_phases(access_questions.command)) as phase (item)
+  loop
+    select coalesce(jsonb_agg(found.question order by found.name collate "C"), '[]')
+    into v_of_phase
+    from (
+      select
+        app.name,
+        jsonb_build_object(
+          'name', app.name,
+          'kind', case when app.is_permissive then 'permissive' else 'restrictive' end,
+          'is_permissive', app.is_permissive,
+          'command', v_phase ->> 'of',
+          'part', v_phase ->> 'part',
+          'over', v_phase ->> 'over',
+          'expression', app.expression,
+          'tree', tree.content,
+          'conditions', to_jsonb(
+            array[app.expression] || case
+              when tree.content ? 'parts' and cardinality(leaves.expressions) <= 12
+                then leaves.expressions
+              else '{}'
+            end
+          )
+        )
+        || case
+          when dependence.reason is null then '{}'
+          else jsonb_build_object(
+            'unknowable', format('It depends on the session: %s.', dependence.reason)
+          )
+        end
+        || case
+          when reach.schemas = '{}' then '{}'
+          else jsonb_build_object('out_of_reach', to_jsonb(reach.schemas))
+        end as question
+      from (
+        select
+          pol.policy,
+          pol.name,
+          pol.is_permissive,
+          pg_get_expr(
+            case
+              when v_phase ->> 'part' = 'check' and v_phase ->> 'of' = access_questions.command
+                then coalesce(row_of.polwithcheck, row_of.polqual)
+              else row_of.polqual
+            end,
+            row_of.polrelid
+          ) as expression
+        from runbook.policies_of(
+          access_questions.role, access_questions.relation, v_phase ->> 'of'
+        ) as pol
+        inner join pg_catalog.pg_policy as row_of on row_of.oid = pol.policy
+        where pol.applies
+        offset 0
+      ) as app
+      cross join lateral (select runbook.condition_tree(app.expression)) as tree (content)
+      cross join lateral (
+        select array(
+          select distinct leaf.expression
+          from unnest(runbook.condition_leaves(tree.content)) as leaf (expression)
+          order by 1
+        )
+      ) as leaves (expressions)
+      cross join lateral (
+        select runbook.session_dependence(app.policy, app.expression)
+      ) as dependence (reason)
+      cross join lateral (
+        select runbook.schemas_out_of_reach(app.policy, access_questions.role)
+      ) as reach (schemas)
+      where app.expression is not null
+    ) as found;
+
+    v_phases := v_phases || (
+      v_phase || jsonb_build_object(
+        'joined', runbook.joined_conditions(v_of_phase, v_phase ->> 'part' = 'check'),
+        'questions', (
+          select coalesce(jsonb_agg(serial.n), '[]')
+          from generate_series(
+            jsonb_array_length(v_questions),
+            jsonb_array_length(v_questions) + jsonb_array_length(v_of_phase) - 1
+          ) as serial (n)
+        )
+      )
+    );
+    v_questions := v_questions || v_of_phase;
+  end loop;
+
+  return jsonb_build_object('phases', v_phases, 'questions', v_questions);
+end;
+$$;
+
+comment on function runbook.access_questions(text, oid, text) is
+'{phases, questions}: what the policies of a table ask of each row for a command.';
+revoke all on function runbook.access_questions(text, oid, text) from public;
+
+-- Where the rows of `match` are read from, within bounds: {source, note}. A large table whose
+-- filter no index serves is read from its beginning only, and the note says how much of it.
+--
+-- Cost: rows of pg_inherits, pg_class and pg_index.
+create function runbook.bounded_source(
+  relation oid,
+  columns jsonb,
+  alias text,
+  given jsonb,
+  condition text
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  -- 20,000 pages of 8 KiB are read in well under a second from memory, in a few from a disk.
+  v_page_limit constant integer := 20000;
+  v_row_limit constant integer := 10000;
+  v_table constant text := runbook.relation_name(bounded_source.relation);
+  v_filter constant text[] := array(
+    select named.key from jsonb_object_keys(bounded_source.given) as named (key)
+  );
+  v_kind "char";
+  v_pages bigint;
+  v_leaves bigint;
+  v_leading text;
+  v_is_unique boolean;
+begin
+  select rel.relkind
+  into v_kind
+  from pg_catalog.pg_class as rel
+  where rel.oid = bounded_source.relation;
+
+  if v_kind in ('v', 'f') then
+    return jsonb_build_object(
+      'source', format('%s as %I %s', v_table, bounded_source.alias, bounded_source.condition)
+    );
+  end if;
+
+  with recursive below as (
+    select bounded_source.relation as relation
+    union
+    select inh.inhrelid
+    from below
+    inner join pg_catalog.pg_inherits as inh on inh.inhparent = below.relation
+  )
+  select sum(rel.relpages), count(*) filter (where rel.relkind <> 'p')
+  into v_pages, v_leaves
+  from below
+  inner join pg_catalog.pg_class as rel on rel.oid = below.relation;
+
+  if v_pages <= v_page_limit then
+    return jsonb_build_object(
+      'source', format('%s as %I %s', v_table, bounded_source.alias, bounded_source.condition)
+    );
+  end if;
+
+  select att.attname, idx.indisunique and idx.indnkeyatts = 1
+  into v_leading, v_is_unique
+  from pg_catalog.pg_index as idx
+  inner join pg_catalog.pg_attribute as att
+    on att.attrelid = idx.indrelid and att.attnum = idx.indkey[0]
+  where idx.indrelid = bounded_source.relation
+    and idx.indisvalid
+    and idx.indpred is null
+    and att.attname = any (v_filter)
+  order by idx.indisunique and idx.indnkeyatts = 1 desc, idx.indnkeyatts
+  limit 1;
+
+  if v_is_unique or v_leading is not null and cardinality(v_filter) = 1 then
+    return jsonb_build_object(
+      'source', format('%s as %I %s', v_table, bounded_source.alias, bounded_source.condition)
+    );
+  end if;
+
+  if v_leading is not null then
+    return jsonb_build_object(
+      'source', format(
+        '%1$s as %2$I %3$s and %2$I.ctid = any (
+           array(
+             select near.ctid
+             from %1$s as near
+             cross join pg_catalog.jsonb_to_record($1) as sought (%4$s)
+             where %6$s
+             limit %7$s
+           )
+         )',
+        v_table,
+        bounded_source.alias,
+        bounded_source.condition,
+        runbook.record_columns(bounded_source.columns, array[v_leading]),
+        v_leading,
+        case
+          when bounded_source.given -> v_leading = 'null' then format('near.%I is null', v_leading)
+          else format('near.%1$I = sought.%1$I', v_leading)
+        end,
+        v_row_limit
+      ),
+      'note', format(
+        'Looked through were at most %s rows with this %s.', v_row_limit, quote_ident(v_leading)
+      )
+    );
+  end if;
+
+  return jsonb_strip_nulls(
+    jsonb_build_object(
+      'source', format(
+        '%s as %I %s and %I.ctid < ''(%s,0)''::pg_catalog.tid',
+        v_table,
+        bounded_source.alias,
+        bounded_source.condition,
+        bounded_source.alias,
+        greatest(v_page_limit / greatest(v_leaves, 1), 1)
+      ),
+      'note', case
+        when cardinality(v_filter) > 0 then format(
+          'Only about %s %% of the table was looked through: no index begins with a column of '
+          'match.',
+          greatest(1, 100 * v_page_limit / v_pages)
+        )
+      end
+    )
+  );
+end;
+$$;
+
+comment on function runbook.bounded_source(oid, jsonb, text, jsonb, text) is
+'{source, note}: the from and where of the matching rows, within bounds on a large table.';
+revoke all on function runbook.bounded_source(oid, jsonb, text, jsonb, text) from public;
