@@ -87,7 +87,7 @@ comment on function runbook.public_table(text, jsonb) is
 revoke all on function runbook.public_table(text, jsonb) from public;
 
 -- Whether rows are found by a column without reading the whole table: an index begins with it, or
--- the table is small (8 MiB).
+-- the table is small (8 MiB, or 10,000 rows where nobody has counted its pages yet).
 create function runbook.is_found_by(relation oid, column_name text)
 returns boolean
 language sql
@@ -100,8 +100,10 @@ as $$
     from pg_catalog.pg_class as rel
     where rel.oid = is_found_by.relation
       and rel.relkind <> 'p'
-      and rel.relpages <= 1024
-      and rel.reltuples >= 0
+      and case
+        when rel.reltuples >= 0 then rel.relpages <= 1024
+        else pg_stat_get_live_tuples(rel.oid) <= 10000
+      end
   )
   or exists (
     select

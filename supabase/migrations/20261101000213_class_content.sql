@@ -242,7 +242,7 @@ begin
         'match', jsonb_build_object(
           (content_explanation.sample).column_name, (content_explanation.sample).class_id
         ),
-        'limit', 3,
+        'limit', (content_explanation.sample).taken,
         'proof', false
       )
     ),
@@ -352,17 +352,7 @@ begin
       end,
       case when v_sample.seen > 0 then 'info' else 'warning' end,
       v_account.subject,
-      format(
-        '%s: %s. %s',
-        v_class.class_name,
-        case
-          when v_sample.seen > 0
-            then format('%s of %s rows of %s are seen', v_sample.seen, v_sample.taken, v_name)
-          when v_sample.taken = 1 then format('the one row of %s is not seen', v_name)
-          else format('none of %s rows of %s is seen', v_sample.taken, v_name)
-        end,
-        v_explained.summary
-      ),
+      format('%s: %s', v_class.class_name, v_explained.summary),
       coalesce(v_explained.evidence, '{}') || jsonb_strip_nulls(
         jsonb_build_object(
           'class_id', v_class.class_id,

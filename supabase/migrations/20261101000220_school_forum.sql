@@ -239,16 +239,15 @@ begin
         case when v_is_post then 'posts_hidden' else 'threads_hidden' end,
         case when v_cause is null then 'warning' else 'info' end,
         v_account.subject,
-        concat_ws(
-          ' ',
+        coalesce(
+          v_finding.summary,
           format(
-            'None of %s %s of %s is seen%s.',
+            'As long as %s, none of %s %s of %s is seen. Ask again afterwards: there may be more.',
+            v_cause,
             v_sample.taken,
             case when v_is_post then 'posts' else 'threads' end,
-            v_enrollment.class_name,
-            ', as long as ' || v_cause
-          ),
-          v_finding.summary
+            v_enrollment.class_name
+          )
         ),
         coalesce(v_finding.evidence, '{}')
           || jsonb_strip_nulls(to_jsonb(v_sample) - '{relation,skipped}'::text[]),
@@ -279,8 +278,8 @@ revoke all on function runbook.findings_of_reader(
 
 -- Why the forum of a class is empty, for everybody or for one person.
 --
--- Cost: a thousand posts of the class at most; for a person some index probes and twenty rows of two
--- tables looked for as her; AccessShareLock on the tables.
+-- Cost: a thousand posts of the class at most; for a person some index probes and twenty rows of
+-- two tables looked for as her; AccessShareLock on the tables.
 -- Misses: what the catalog lists as blind spots.
 create function runbook.diagnose_forum(params jsonb)
 returns setof runbook.finding
