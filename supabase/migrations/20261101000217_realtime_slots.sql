@@ -3,11 +3,7 @@
 -- Its slots are temporary: they are made when somebody listens and go with the session that made
 -- them. So no slot is no fault by itself; together with subscriptions it is.
 
--- The slots of Realtime in this database, with how far behind they are and who reads them.
---
--- Cost: the server's shared memory; no lock on a table.
-create function runbook.realtime_slots()
-returns table (
+create type runbook.realtime_slot as (
   name text,
   is_active boolean,
   is_temporary boolean,
@@ -18,7 +14,18 @@ returns table (
   backend_start timestamptz,
   role text,
   may_be_ended boolean
-)
+);
+
+comment on type runbook.realtime_slot is
+'A replication slot of Realtime: how far behind it is, who reads it, and whether we may end that.';
+
+revoke all on type runbook.realtime_slot from public;
+
+-- The slots of Realtime in this database, with how far behind they are and who reads them.
+--
+-- Cost: the server's shared memory; no lock on a table.
+create function runbook.realtime_slots()
+returns setof runbook.realtime_slot
 language sql
 stable
 security invoker
@@ -51,9 +58,73 @@ as $$
 $$;
 
 comment on function runbook.realtime_slots() is
-'The replication slots of Realtime: {name, is_active, is_temporary, wal_status, behind_bytes,
-retained_bytes, pid, backend_start, role, may_be_ended}.';
+'The replication slots of Realtime in this database.';
 revoke all on function runbook.realtime_slots() from public;
+
+-- What there is to say of one slot, of which the server keeps so many bytes of its log at most.
+create function runbook.finding_of_realtime_slot(slot runbook.realtime_slot, keeps_bytes numeric)
+returns runbook.finding
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  -- As Realtime itself complains (ReplicationSlotLagTooHigh): half of what the server keeps.
+  v_share constant numeric := 0.5;
+  v_slot constant runbook.realtime_slot := finding_of_realtime_slot.slot;
+  v_behind constant numeric := greatest(v_slot.behind_bytes, v_slot.retained_bytes, 0);
+  v_finding runbook.finding;
+begin
+  v_finding.subject := v_slot.name;
+  v_finding.evidence := to_jsonb(v_slot) - array['role', 'may_be_ended'];
+  v_finding.method := 'read from pg_replication_slots';
+  v_finding.severity := 'warning';
+  v_finding.remediation := 'restart-realtime';
+  v_finding.params := '{}';
+
+  if v_slot.wal_status in ('lost', 'unreserved') then
+    v_finding.code := 'slot_lost';
+    v_finding.severity := 'critical';
+    v_finding.summary := format(
+      'The slot %s is %s: the server no longer keeps all of the log that it needs.',
+      v_slot.name,
+      v_slot.wal_status
+    );
+  elsif not v_slot.is_active then
+    v_finding.code := 'slot_inactive';
+    v_finding.summary := format(
+      'Nobody reads the slot %s, and the server keeps %s of its log for it.',
+      v_slot.name,
+      pg_size_pretty(v_behind)
+    );
+  elsif v_behind > v_share * finding_of_realtime_slot.keeps_bytes then
+    v_finding.code := 'slot_behind';
+    v_finding.summary := format(
+      'The slot %s is %s behind; the server keeps %s at most, and then it is lost.',
+      v_slot.name,
+      pg_size_pretty(v_behind),
+      pg_size_pretty(finding_of_realtime_slot.keeps_bytes)
+    );
+  else
+    v_finding.code := 'slot_active';
+    v_finding.severity := 'info';
+    v_finding.remediation := null;
+    v_finding.params := null;
+    v_finding.summary := format(
+      'The slot %s is read, and %s behind.',
+      v_slot.name,
+      pg_size_pretty(coalesce(v_slot.behind_bytes, v_behind))
+    );
+  end if;
+
+  return v_finding;
+end;
+$$;
+
+comment on function runbook.finding_of_realtime_slot(runbook.realtime_slot, numeric) is
+'slot_lost, slot_inactive, slot_behind or slot_active.';
+revoke all on function runbook.finding_of_realtime_slot(runbook.realtime_slot, numeric) from public;
 
 -- Whether the log is read for those who listen: the slots, how far behind they are, and what is
 -- left for further ones. Slots are temporary: where nobody listens there is none, which is right.
@@ -70,12 +141,11 @@ security invoker
 set search_path = ''
 as $$
 declare
-  -- As Realtime itself complains (ReplicationSlotLagTooHigh): half of what the server keeps.
-  v_share constant numeric := 0.5;
+  -- -1 means without a limit
   v_keeps constant numeric := pg_size_bytes(
     nullif(current_setting('max_slot_wal_keep_size'), '-1')
   );
-  v_slot record;
+  v_slot runbook.realtime_slot;
   v_active bigint := 0;
   v_free integer;
 begin
@@ -95,78 +165,9 @@ begin
     )::runbook.finding;
   end if;
 
-  for v_slot in
-    select
-      slt.name,
-      slt.is_active,
-      slt.is_temporary,
-      slt.wal_status,
-      slt.behind_bytes,
-      slt.retained_bytes,
-      slt.pid
-    from runbook.realtime_slots() as slt
-  loop
+  foreach v_slot in array array(select slt from runbook.realtime_slots() as slt) loop
     v_active := v_active + v_slot.is_active::integer;
-
-    return next case
-      when v_slot.wal_status in ('lost', 'unreserved') then row(
-        'slot_lost',
-        'critical',
-        v_slot.name,
-        format(
-          'The slot %s is %s: the server no longer keeps all of the log that it needs.',
-          v_slot.name,
-          v_slot.wal_status
-        ),
-        to_jsonb(v_slot),
-        'read from pg_replication_slots',
-        'restart-realtime',
-        '{}'::jsonb
-      )::runbook.finding
-      when not v_slot.is_active then row(
-        'slot_inactive',
-        'warning',
-        v_slot.name,
-        format(
-          'Nobody reads the slot %s, and the server keeps %s of its log for it.',
-          v_slot.name,
-          pg_size_pretty(v_slot.retained_bytes)
-        ),
-        to_jsonb(v_slot),
-        'read from pg_replication_slots',
-        'restart-realtime',
-        '{}'::jsonb
-      )::runbook.finding
-      when greatest(v_slot.behind_bytes, v_slot.retained_bytes) > v_share * v_keeps then row(
-        'slot_behind',
-        'warning',
-        v_slot.name,
-        format(
-          'The slot %s is %s behind; the server keeps %s at most, and then it is lost.',
-          v_slot.name,
-          pg_size_pretty(greatest(v_slot.behind_bytes, v_slot.retained_bytes)),
-          pg_size_pretty(v_keeps)
-        ),
-        to_jsonb(v_slot),
-        'read from pg_replication_slots',
-        'restart-realtime',
-        '{}'::jsonb
-      )::runbook.finding
-      else row(
-        'slot_active',
-        'info',
-        v_slot.name,
-        format(
-          'The slot %s is read, and %s behind.',
-          v_slot.name,
-          pg_size_pretty(coalesce(v_slot.behind_bytes, v_slot.retained_bytes, 0))
-        ),
-        to_jsonb(v_slot),
-        'read from pg_replication_slots',
-        null,
-        null
-      )::runbook.finding
-    end;
+    return next runbook.finding_of_realtime_slot(v_slot, v_keeps);
   end loop;
 
   if v_active = 0 and findings_of_realtime_slots.subscriptions > 0 then
@@ -270,9 +271,17 @@ begin
       'realtime_unhealthy', runbook.stale_reason('realtime_health', '60 seconds')
     )
     when v_probe.ok then null
-    when v_status = 404 then runbook.not_applicable(
-      'realtime_unhealthy', format('%s has no health to tell here: it answered 404.', v_asked)
-    )
+    -- Its address is not everywhere, and where it is, not open to every key.
+    when v_status = 404 or v_asked = 'Realtime' and v_status in (401, 403)
+      then runbook.not_applicable(
+        'realtime_unhealthy',
+        format(
+          '%s does not tell the health of Realtime here: it answered %s. With '
+          'RUNBOOK_MANAGEMENT_TOKEN the functions ask the Management API.',
+          v_asked,
+          v_status
+        )
+      )
     when v_probe.evidence ->> 'healthy' = 'false' or v_asked = 'Realtime' and (
       v_status >= 500 or v_status is null
     ) then row(
@@ -304,11 +313,7 @@ begin
           when v_status between 200 and 299 then 'sent something unreadable'
           else format('answered %s', v_status)
         end,
-        case
-          when v_status not in (401, 403) then ''
-          when v_asked = 'Realtime' then ' Look at the secret key of the edge functions.'
-          else ' Look at RUNBOOK_MANAGEMENT_TOKEN.'
-        end
+        case when v_status in (401, 403) then ' Look at RUNBOOK_MANAGEMENT_TOKEN.' end
       )
     )
   end;

@@ -255,6 +255,7 @@ declare
   v_publication record;
   v_slot record;
   v_way text;
+  v_is_declared boolean := true;
 begin
   select pub.is_nudged, pub.may_be_changed
   into v_publication
@@ -287,11 +288,15 @@ begin
       )
     );
   elsif v_way = 'session' then
+    v_is_declared := false;
+
     for v_slot in
       select slt.name, slt.pid, slt.backend_start, slt.role
       from runbook.realtime_slots() as slt
       where slt.may_be_ended
     loop
+      v_is_declared := true;
+
       return next runbook.effect_step(
         'end_slot_reader',
         jsonb_build_object(
@@ -330,10 +335,10 @@ begin
       )
     );
   else
-    v_way := null;
+    v_is_declared := false;
   end if;
 
-  if v_way is null or v_way = 'session' and v_slot.pid is null then
+  if not v_is_declared then
     raise exception 'Realtime cannot be restarted %.',
       coalesce('this way: ' || (restart_realtime.params ->> 'way'), 'from here')
       using

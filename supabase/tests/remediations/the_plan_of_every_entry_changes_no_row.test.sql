@@ -23,6 +23,18 @@ insert into public.auth_rate_limits (identifier, blocked_until)
 values
   ('new@test.example', now() + interval '1 hour'),
   ('out@test.example', now() + interval '1 hour');
+insert into public.profiles (id, email)
+values
+  ('bbbbbbbb-0000-4000-8000-000000000991', 'new@test.example'),
+  ('bbbbbbbb-0000-4000-8000-000000000992', 'out@test.example')
+on conflict do nothing;
+insert into public.klassen (id, name) values ('cccccccc-0000-4000-8000-000000000993', 'Test');
+insert into public.inschrijvingen (id, student_id, class_id)
+values (
+  'cccccccc-0000-4000-8000-000000000994',
+  'bbbbbbbb-0000-4000-8000-000000000991',
+  'cccccccc-0000-4000-8000-000000000993'
+);
 -- So that something is on record to forget.
 create temporary table earlier as
 select runbook.remediate(
@@ -37,7 +49,13 @@ values
   ('confirm-email', '{"email": "new@test.example"}'),
   ('unban-user', '{"email": "out@test.example"}'),
   ('sign-out-user', '{"email": "out@test.example"}'),
-  ('forget-person', '{"email": "out@test.example"}');
+  ('forget-person', '{"email": "out@test.example"}'),
+  ('mark-enrollment-paid', '{"enrollment_id": "cccccccc-0000-4000-8000-000000000994"}'),
+  (
+    'enroll-student',
+    '{"email": "out@test.example", "class_id": "cccccccc-0000-4000-8000-000000000993"}'
+  ),
+  ('restart-realtime', '{}');
 
 -- Every row of every table that this login may read, with its place.
 create function pg_temp.fingerprint()
