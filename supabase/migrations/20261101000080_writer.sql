@@ -1315,8 +1315,8 @@ begin
   -- Not in a block of its own: `set constraints` outlives the rollback around a nested one.
   perform runbook.settle_constraints();
 
-  -- What the application's triggers made that hangs on a new row is recorded with it: taking the row
-  -- back takes it along, and an undo must know that nobody else put it there.
+  -- What the application's triggers made that hangs on a new row is recorded with it: taking the
+  -- row back takes it along, and an undo must know that nobody else put it there.
   for v_position in 1..(case when perform_rows.undoing then 0 else cardinality(v_steps) end) loop
     continue when v_steps[v_position] ->> 'operation' <> 'insert'
       or v_steps[v_position] -> 'side_effects' = '[]';

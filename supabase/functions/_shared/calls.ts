@@ -54,8 +54,8 @@ export async function send(
 ): Promise<Outcome> {
   const service = serviceOf(call.service, environment);
   if (typeof service === "string") return { error: service };
-  const url = addressOf(call, service.base);
-  if (url === undefined) return { status: 400, error: "no_such_address" };
+  const url = service === undefined ? undefined : addressOf(call, service.base);
+  if (service === undefined || url === undefined) return { status: 400, error: "no_such_address" };
   try {
     const response = await fetch(url, {
       method: call.method,
@@ -75,11 +75,11 @@ export async function send(
   }
 }
 
-/** Where a service is and what it is shown; a word when it cannot be asked from here. */
+/** Where a service is and what it is shown; a word when it cannot be asked from here, nothing for an unknown one. */
 function serviceOf(
   name: string,
   { supabaseUrl, secretKeys, management }: Environment,
-): { base: string; headers: Record<string, string> } | string {
+): { base: string; headers: Record<string, string> } | string | undefined {
   if (name === "management") {
     if (management === undefined) return "no_management_token";
     return {
@@ -87,7 +87,7 @@ function serviceOf(
       headers: { accept: "application/json", authorization: `Bearer ${management.token}` },
     };
   }
-  if (name !== "auth") return "no_such_service";
+  if (name !== "auth") return undefined;
   const key = secretKeys["default"] ?? Object.values(secretKeys)[0];
   if (key === undefined) return "no_secret_key";
   return {

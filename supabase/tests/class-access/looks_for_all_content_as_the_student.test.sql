@@ -146,7 +146,10 @@ select matches(
 );
 
 select cmp_ok(
-  (select count(*) from public.inschrijvingen where class_id = 'cccccccc-0000-4000-8000-00000000c100'),
+  (
+    select count(*) from public.inschrijvingen
+    where class_id = 'cccccccc-0000-4000-8000-00000000c100'
+  ),
   '=', 1::bigint,
   'nothing of it changed a row'
 );

@@ -118,7 +118,9 @@ alter publication supabase_realtime add table public."we'ird ""Näme" where (id 
 select is(pg_temp.codes(), '{table_followed}', 'a filter of rows is no fault');
 
 drop publication supabase_realtime;
-select isnt(pg_temp.finding('publication_missing'), null, 'without the publication nothing is sent');
+select isnt(
+  pg_temp.finding('publication_missing'), null, 'without the publication nothing is sent'
+);
 
 select * from finish();
 rollback;

@@ -112,7 +112,9 @@ values (
   timezone('utc', now() - interval '1 hour')
 );
 select is(pg_temp.look('publication', '1 minute'), 'waiting', 'an old subscription is not back');
-select is(pg_temp.look('publication', '4 minutes'), 'not_back', 'and after three minutes it is said');
+select is(
+  pg_temp.look('publication', '4 minutes'), 'not_back', 'and after three minutes it is said'
+);
 update realtime.subscription set created_at = timezone('utc', clock_timestamp()) where id > 0;
 select is(pg_temp.look('publication', '1 minute'), 'back', 'subscribed anew they are back');
 select is(pg_temp.look('session', '4 minutes'), 'not_back', 'without a slot a session is not');

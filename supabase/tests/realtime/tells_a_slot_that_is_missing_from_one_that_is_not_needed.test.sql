@@ -71,8 +71,12 @@ select is(
 select is(pg_temp.code_of(true, 'reserved', 10, 10, 100), 'slot_active', 'a slot nearby is well');
 select is(pg_temp.code_of(true, 'reserved', 10, 50, 100), 'slot_active', 'half is not too much');
 select is(pg_temp.code_of(true, 'extended', 10, 51, 100), 'slot_behind', 'more than half is');
-select is(pg_temp.code_of(true, 'reserved', 9e9, 9e9, null), 'slot_active', 'without a limit never');
-select is(pg_temp.code_of(false, 'reserved', 0, 0, 100), 'slot_inactive', 'one nobody reads is found');
+select is(
+  pg_temp.code_of(true, 'reserved', 9e9, 9e9, null), 'slot_active', 'without a limit never'
+);
+select is(
+  pg_temp.code_of(false, 'reserved', 0, 0, 100), 'slot_inactive', 'one nobody reads is found'
+);
 select is(pg_temp.code_of(true, 'lost', null, null, 100), 'slot_lost', 'so is one that is lost');
 
 select pg_drop_replication_slot('supabase_realtime_test_slot');
