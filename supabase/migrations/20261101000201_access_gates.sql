@@ -47,7 +47,7 @@ returns table (
   may_select boolean,
   may_insert boolean,
   may_update boolean,
-  is_generated boolean
+  is_computed boolean
 )
 language sql
 stable
@@ -60,7 +60,7 @@ as $$
     has_column_privilege(column_rights.role, att.attrelid, att.attnum, 'select'),
     has_column_privilege(column_rights.role, att.attrelid, att.attnum, 'insert'),
     has_column_privilege(column_rights.role, att.attrelid, att.attnum, 'update'),
-    att.attgenerated <> ''
+    att.attgenerated <> '' or att.attidentity = 'a'
   from pg_catalog.pg_attribute as att
   where att.attrelid = column_rights.relation
     and att.attnum > 0
@@ -68,7 +68,8 @@ as $$
 $$;
 
 comment on function runbook.column_rights(text, oid) is
-'Each column of a relation, and whether a role may select, insert and update it.';
+'Each column of a relation, whether a role may select, insert and update it, and whether the
+table alone gives it its value.';
 revoke all on function runbook.column_rights(text, oid) from public;
 
 -- The sequences that an insert draws from for the columns it does not name, and that the role may
@@ -487,3 +488,87 @@ $$;
 comment on function runbook.policies_of(text, oid, text) is
 'The policies of a table in the order of their names, and whether each applies.';
 revoke all on function runbook.policies_of(text, oid, text) from public;
+
+-- What lies beneath a view, a level at a time: whose rights count there, the grants that they
+-- need, and whether row level security filters.
+--
+-- A view reads with its owner's rights unless it is security_invoker; the claims are the user's
+-- either way. Deeper than three levels is not told.
+create function runbook.access_beneath(role text, relation oid, depth integer default 1)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_rights_of text;
+  v_beneath jsonb;
+begin
+  select case
+    when coalesce(
+      (
+        select opt.option_value::boolean
+        from pg_options_to_table(rel.reloptions) as opt
+        where opt.option_name = 'security_invoker'
+      ),
+      false
+    )
+      then access_beneath.role
+    else own.rolname::text
+  end
+  into v_rights_of
+  from pg_catalog.pg_class as rel
+  inner join pg_catalog.pg_roles as own on own.oid = rel.relowner
+  where rel.oid = access_beneath.relation
+    and rel.relkind = 'v';
+
+  if not found then
+    return '[]';
+  end if;
+
+  select coalesce(jsonb_agg(found.item order by found.item ->> 'table'), '[]')
+  into v_beneath
+  from (
+    select
+      jsonb_build_object(
+        'table', runbook.relation_name(read.relation),
+        'rights_of', v_rights_of,
+        'may_select', bool_and(
+          has_table_privilege(v_rights_of, read.relation, 'select')
+          or case
+            when read.number = 0
+              then has_any_column_privilege(v_rights_of, read.relation, 'select')
+            else has_column_privilege(v_rights_of, read.relation, read.number, 'select')
+          end
+        ),
+        'row_security', runbook.row_security_gate(v_rights_of, read.relation) -> 'evidence',
+        'beneath', case
+          when access_beneath.depth < 3 then runbook.access_beneath(
+            v_rights_of, read.relation, access_beneath.depth + 1
+          )
+          else '[]'
+        end
+      ) as item
+    from (
+      select distinct dep.refobjid as relation, dep.refobjsubid::smallint as number
+      from pg_catalog.pg_rewrite as rul
+      inner join pg_catalog.pg_depend as dep
+        on dep.classid = 'pg_catalog.pg_rewrite'::regclass
+        and dep.objid = rul.oid
+        and dep.refclassid = 'pg_catalog.pg_class'::regclass
+        and dep.refobjid <> rul.ev_class
+      inner join pg_catalog.pg_class as rel
+        on rel.oid = dep.refobjid and rel.relkind in ('r', 'p', 'v', 'm', 'f')
+      where rul.ev_class = access_beneath.relation
+    ) as read
+    group by read.relation
+  ) as found;
+
+  return v_beneath;
+end;
+$$;
+
+comment on function runbook.access_beneath(text, oid, integer) is
+'[{table, rights_of, may_select, row_security, beneath}] of the relations that a view reads.';
+revoke all on function runbook.access_beneath(text, oid, integer) from public;
