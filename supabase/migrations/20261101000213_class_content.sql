@@ -223,8 +223,8 @@ revoke all on function runbook.content_samples(
   runbook.school, uuid, uuid[], runbook.enrollment[], oid[]
 ) from public;
 
--- Why a student does not see rows, cut to its point: what runbook.explain_access tells of the table
--- and the class.
+-- Why a student does not see rows, cut to its point: what explain-access tells of the table and the
+-- class. Where that finds nothing in the way, it says so: the rows were really looked for.
 create function runbook.content_explanation(user_id uuid, sample runbook.content_sample)
 returns runbook.finding
 language plpgsql
@@ -232,22 +232,34 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_sample constant runbook.content_sample := content_explanation.sample;
+  v_finding runbook.finding;
 begin
-  return runbook.access_finding(
-    runbook.explain_access(
+  v_finding := runbook.access_finding(
+    runbook.access_explanation(
       jsonb_build_object(
         'user', content_explanation.user_id,
-        'table', runbook.relation_name((content_explanation.sample).relation),
+        'table', runbook.relation_name(v_sample.relation),
         'command', 'select',
-        'match', jsonb_build_object(
-          (content_explanation.sample).column_name, (content_explanation.sample).class_id
-        ),
-        'limit', (content_explanation.sample).taken,
+        'match', jsonb_build_object(v_sample.column_name, v_sample.class_id),
+        'limit', v_sample.taken,
         'proof', false
       )
     ),
     'content_hidden'
   );
+
+  if v_finding.evidence ->> 'verdict' = 'allowed' then
+    v_finding.summary := format(
+      'Looked for as this person, %s of %s rows of %s are seen, and no gate and no policy tells why.',
+      v_sample.seen,
+      v_sample.taken,
+      runbook.relation_name(v_sample.relation)
+    );
+  end if;
+
+  return v_finding;
 end;
 $$;
 
