@@ -39,26 +39,31 @@ comment on type runbook.enrollment is
 revoke all on type runbook.enrollment from public;
 
 -- Whether a table has columns, as `{"name": "type"}`; an empty type fits any.
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.has_columns(relation oid, columns jsonb)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select not exists (
-    select
-    from jsonb_each_text(has_columns.columns) as wanted (name, type)
-    where not exists (
+begin
+  return (
+    select not exists (
       select
-      from pg_catalog.pg_attribute as att
-      where att.attrelid = has_columns.relation
-        and att.attname = wanted.name
-        and att.attnum > 0
-        and not att.attisdropped
-        and (wanted.type = '' or format_type(att.atttypid, null) = wanted.type)
+      from jsonb_each_text(has_columns.columns) as wanted (name, type)
+      where not exists (
+        select
+        from pg_catalog.pg_attribute as att
+        where att.attrelid = has_columns.relation
+          and att.attname = wanted.name
+          and att.attnum > 0
+          and not att.attisdropped
+          and (wanted.type = '' or format_type(att.atttypid, null) = wanted.type)
+      )
     )
   );
+end;
 $$;
 
 comment on function runbook.has_columns(oid, jsonb) is
@@ -66,20 +71,25 @@ comment on function runbook.has_columns(oid, jsonb) is
 revoke all on function runbook.has_columns(oid, jsonb) from public;
 
 -- A table of schema public with these columns, or null.
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.public_table(name text, columns jsonb)
 returns oid
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select rel.oid
-  from pg_catalog.pg_class as rel
-  inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
-  where nsp.nspname = 'public'
-    and rel.relname = public_table.name
-    and rel.relkind in ('r', 'p')
-    and runbook.has_columns(rel.oid, public_table.columns);
+begin
+  return (
+    select rel.oid
+    from pg_catalog.pg_class as rel
+    inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
+    where nsp.nspname = 'public'
+      and rel.relname = public_table.name
+      and rel.relkind in ('r', 'p')
+      and runbook.has_columns(rel.oid, public_table.columns)
+  );
+end;
 $$;
 
 comment on function runbook.public_table(text, jsonb) is
@@ -88,33 +98,38 @@ revoke all on function runbook.public_table(text, jsonb) from public;
 
 -- Whether rows are found by a column without reading the whole table: an index begins with it, or
 -- the table is small (8 MiB, or 10,000 rows where nobody has counted its pages yet).
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.is_found_by(relation oid, column_name text)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select exists (
-    select
-    from pg_catalog.pg_class as rel
-    where rel.oid = is_found_by.relation
-      and rel.relkind <> 'p'
-      and case
-        when rel.reltuples >= 0 then rel.relpages <= 1024
-        else pg_stat_get_live_tuples(rel.oid) <= 10000
-      end
-  )
-  or exists (
-    select
-    from pg_catalog.pg_index as idx
-    inner join pg_catalog.pg_attribute as att on att.attrelid = idx.indrelid
-      and att.attnum = idx.indkey[0]
-    where idx.indrelid = is_found_by.relation
-      and idx.indisvalid
-      and idx.indpred is null
-      and att.attname = is_found_by.column_name
+begin
+  return (
+    select exists (
+      select
+      from pg_catalog.pg_class as rel
+      where rel.oid = is_found_by.relation
+        and rel.relkind <> 'p'
+        and case
+          when rel.reltuples >= 0 then rel.relpages <= 1024
+          else pg_stat_get_live_tuples(rel.oid) <= 10000
+        end
+    )
+    or exists (
+      select
+      from pg_catalog.pg_index as idx
+      inner join pg_catalog.pg_attribute as att on att.attrelid = idx.indrelid
+        and att.attnum = idx.indkey[0]
+      where idx.indrelid = is_found_by.relation
+        and idx.indisvalid
+        and idx.indpred is null
+        and att.attname = is_found_by.column_name
+    )
   );
+end;
 $$;
 
 comment on function runbook.is_found_by(oid, text) is
@@ -403,13 +418,16 @@ comment on function runbook.person_text(runbook.account) is
 revoke all on function runbook.person_text(runbook.account) from public;
 
 -- The tables that hang on classes by a foreign key, with the column, enrolments left out.
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.content_tables(school runbook.school)
 returns table (relation oid, column_name text)
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
+  return query
   select con.conrelid, att.attname::text
   from pg_catalog.pg_constraint as con
   inner join pg_catalog.pg_class as rel on rel.oid = con.conrelid
@@ -425,6 +443,7 @@ as $$
     and att.atttypid = 'uuid'::regtype
   group by con.conrelid, att.attname, rel.relname
   order by rel.relname, att.attname;
+end;
 $$;
 
 comment on function runbook.content_tables(runbook.school) is

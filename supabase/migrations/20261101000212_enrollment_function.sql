@@ -4,9 +4,9 @@
 -- Its body is the application's and is not understood here; it is called, as the student, and its
 -- answer compared with what the enrolment says.
 
--- Runs statements as the Data API would for an account, each rolled back: $2 is the content. Null
--- where the account's token names a role that is not the Data API's.
-create function runbook.read_as_student(user_id uuid, statements text[], content jsonb)
+-- Runs statements as the Data API would for an account, each rolled back. Null where the account's
+-- token names a role that is not the Data API's.
+create function runbook.read_as_student(user_id uuid, statements text[])
 returns jsonb[]
 language plpgsql
 stable
@@ -22,21 +22,21 @@ begin
     when 'authenticated' then runbook.read_as_authenticated(
       array[]::text[],
       read_as_student.statements,
-      read_as_student.content,
+      '{}'::jsonb,
       v_settings,
       v_until
     )
     when 'anon' then runbook.read_as_anon(
       array[]::text[],
       read_as_student.statements,
-      read_as_student.content,
+      '{}'::jsonb,
       v_settings,
       v_until
     )
     when 'service_role' then runbook.read_as_service_role(
       array[]::text[],
       read_as_student.statements,
-      read_as_student.content,
+      '{}'::jsonb,
       v_settings,
       v_until
     )
@@ -44,119 +44,140 @@ begin
 end;
 $$;
 
-comment on function runbook.read_as_student(uuid, text[], jsonb) is
+comment on function runbook.read_as_student(uuid, text[]) is
 'Runs each statement as the Data API would for this account: {answer, failed, took_ms} each.';
-revoke all on function runbook.read_as_student(uuid, text[], jsonb) from public;
+revoke all on function runbook.read_as_student(uuid, text[]) from public;
 
 -- The school's function: by its name in schema public, asked about a class, or about a person and a
 -- class. Null where there is none.
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.enrollment_function()
 returns oid
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select fun.oid
-  from pg_catalog.pg_proc as fun
-  inner join pg_catalog.pg_namespace as nsp on nsp.oid = fun.pronamespace
-  where nsp.nspname = 'public'
-    and fun.proname = 'is_enrolled_in_class'
-    and fun.prokind = 'f'
-    and fun.prorettype = 'boolean'::regtype
-    and fun.pronargs in (1, 2)
-    and 'uuid'::regtype = all (fun.proargtypes::oid[])
-  order by fun.pronargs
-  limit 1;
+begin
+  return (
+    select fun.oid
+    from pg_catalog.pg_proc as fun
+    inner join pg_catalog.pg_namespace as nsp on nsp.oid = fun.pronamespace
+    where nsp.nspname = 'public'
+      and fun.proname = 'is_enrolled_in_class'
+      and fun.prokind = 'f'
+      and fun.prorettype = 'boolean'::regtype
+      and fun.pronargs in (1, 2)
+      and 'uuid'::regtype = all (fun.proargtypes::oid[])
+    order by fun.pronargs
+    limit 1
+  );
+end;
 $$;
 
 comment on function runbook.enrollment_function() is
 'The function public.is_enrolled_in_class of one or two UUIDs, or null. Takes no lock.';
 revoke all on function runbook.enrollment_function() from public;
 
--- The statement that asks the function about the class and the person of its content, or null where
--- it is not clear which argument is which.
-create function runbook.enrollment_question(fun oid)
+-- The statement that asks the function about a person and a class, or null where it is not clear
+-- which argument is which.
+create function runbook.enrollment_question(fun oid, user_id uuid, class_id uuid)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select case
-    when fun.pronargs = 1 then
-      'select pg_catalog.to_jsonb(public.is_enrolled_in_class(($2 ->> ''class_id'')::uuid))'
-    when fun.proargnames[1] ~* 'user|student|profile' and fun.proargnames[2] ~* 'class|klas' then
-      'select pg_catalog.to_jsonb(public.is_enrolled_in_class('
-      '($2 ->> ''user_id'')::uuid, ($2 ->> ''class_id'')::uuid))'
-    when fun.proargnames[2] ~* 'user|student|profile' and fun.proargnames[1] ~* 'class|klas' then
-      'select pg_catalog.to_jsonb(public.is_enrolled_in_class('
-      '($2 ->> ''class_id'')::uuid, ($2 ->> ''user_id'')::uuid))'
-  end
+declare
+  v_is_person constant text := 'user|student|profile';
+  v_is_class constant text := 'class|klas';
+  v_arguments text[];
+  v_count integer;
+begin
+  select fun.proargnames, fun.pronargs
+  into v_arguments, v_count
   from pg_catalog.pg_proc as fun
   where fun.oid = enrollment_question.fun;
+
+  return format(
+    case
+      when v_count = 1 then 'select pg_catalog.to_jsonb(public.is_enrolled_in_class(%2$L))'
+      when v_arguments[1] ~* v_is_person and v_arguments[2] ~* v_is_class
+        then 'select pg_catalog.to_jsonb(public.is_enrolled_in_class(%1$L, %2$L))'
+      when v_arguments[2] ~* v_is_person and v_arguments[1] ~* v_is_class
+        then 'select pg_catalog.to_jsonb(public.is_enrolled_in_class(%2$L, %1$L))'
+    end,
+    enrollment_question.user_id,
+    enrollment_question.class_id
+  );
+end;
 $$;
 
-comment on function runbook.enrollment_question(oid) is
-'How the school''s function is called with {class_id, user_id} in $2, or null.';
-revoke all on function runbook.enrollment_question(oid) from public;
+comment on function runbook.enrollment_question(oid, uuid, uuid) is
+'The statement that asks the school''s function about a person and a class, or null.';
+revoke all on function runbook.enrollment_question(oid, uuid, uuid) from public;
 
 -- As whom the function reads the enrolments, and what stands in its way there.
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.enrollment_function_facts(school runbook.school, fun oid)
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'signature', format(
-      '%I.%I(%s)', 'public', fun.proname, pg_get_function_identity_arguments(fun.oid)
-    ),
-    'security', case when fun.prosecdef then 'definer' else 'invoker' end,
-    'reads_as', rol.rolname,
-    'volatility', case fun.provolatile
-      when 'v' then 'volatile' when 's' then 'stable' else 'immutable'
-    end,
-    'search_path', (
-      select substr(entry.config, length('search_path=') + 1)
-      from unnest(fun.proconfig) as entry (config)
-      where entry.config like 'search\_path=%'
-    ),
-    'may_be_called', has_function_privilege('authenticated', fun.oid, 'execute'),
-    'under_row_security', rel.relrowsecurity
-      and not rol.rolsuper
-      and not rol.rolbypassrls
-      and (rel.relforcerowsecurity or not pg_has_role(rol.oid, rel.relowner, 'usage')),
-    'is_asked_by_enrollments', exists (
-      select
-      from pg_catalog.pg_depend as dep
-      inner join pg_catalog.pg_policy as pol on pol.oid = dep.objid
-      where dep.classid = 'pg_catalog.pg_policy'::regclass
-        and dep.refclassid = 'pg_catalog.pg_proc'::regclass
-        and dep.refobjid = fun.oid
-        and pol.polrelid = rel.oid
-        and pol.polcmd in ('r', '*')
-    ),
-    'names_enrollments', fun.prosrc ~* format('\m%s\M', rel.relname)
-      or exists (
+begin
+  return (
+    select jsonb_build_object(
+      'signature', format(
+        '%I.%I(%s)', 'public', fun.proname, pg_get_function_identity_arguments(fun.oid)
+      ),
+      'security', case when fun.prosecdef then 'definer' else 'invoker' end,
+      'reads_as', rol.rolname,
+      'volatility', case fun.provolatile
+        when 'v' then 'volatile' when 's' then 'stable' else 'immutable'
+      end,
+      'search_path', (
+        select substr(entry.config, length('search_path=') + 1)
+        from unnest(fun.proconfig) as entry (config)
+        where entry.config like 'search\_path=%'
+      ),
+      'may_be_called', has_function_privilege('authenticated', fun.oid, 'execute'),
+      'under_row_security', rel.relrowsecurity
+        and not rol.rolsuper
+        and not rol.rolbypassrls
+        and (rel.relforcerowsecurity or not pg_has_role(rol.oid, rel.relowner, 'usage')),
+      'is_asked_by_enrollments', exists (
         select
         from pg_catalog.pg_depend as dep
-        where dep.classid = 'pg_catalog.pg_proc'::regclass
-          and dep.objid = fun.oid
-          and dep.refclassid = 'pg_catalog.pg_class'::regclass
-          and dep.refobjid = rel.oid
-      )
-  )
-  from pg_catalog.pg_proc as fun
-  inner join pg_catalog.pg_class as rel
-    on rel.oid = (enrollment_function_facts.school).enrollments
-  inner join pg_catalog.pg_roles as rol
-    on rol.oid = case
-      when fun.prosecdef then fun.proowner
-      else to_regrole('authenticated')::oid
-    end
-  where fun.oid = enrollment_function_facts.fun;
+        inner join pg_catalog.pg_policy as pol on pol.oid = dep.objid
+        where dep.classid = 'pg_catalog.pg_policy'::regclass
+          and dep.refclassid = 'pg_catalog.pg_proc'::regclass
+          and dep.refobjid = fun.oid
+          and pol.polrelid = rel.oid
+          and pol.polcmd in ('r', '*')
+      ),
+      'names_enrollments', fun.prosrc ~* format('\m%s\M', rel.relname)
+        or exists (
+          select
+          from pg_catalog.pg_depend as dep
+          where dep.classid = 'pg_catalog.pg_proc'::regclass
+            and dep.objid = fun.oid
+            and dep.refclassid = 'pg_catalog.pg_class'::regclass
+            and dep.refobjid = rel.oid
+        )
+    )
+    from pg_catalog.pg_proc as fun
+    inner join pg_catalog.pg_class as rel
+      on rel.oid = (enrollment_function_facts.school).enrollments
+    inner join pg_catalog.pg_roles as rol
+      on rol.oid = case
+        when fun.prosecdef then fun.proowner
+        else to_regrole('authenticated')::oid
+      end
+    where fun.oid = enrollment_function_facts.fun
+  );
+end;
 $$;
 
 comment on function runbook.enrollment_function_facts(runbook.school, oid) is

@@ -6,6 +6,7 @@
 
 create type runbook.content_sample as (
   relation oid,
+  name text,
   column_name text,
   class_id uuid,
   taken integer,
@@ -97,7 +98,6 @@ declare
   v_keys jsonb;
   v_samples jsonb[] := '{}';
   v_statements text[] := '{}';
-  v_content jsonb := '{}';
   v_answers jsonb[];
 begin
   for v_table in
@@ -159,6 +159,7 @@ begin
     if v_reason is not null then
       return next row(
         v_table.relation,
+        v_table.name,
         v_table.column_name,
         null,
         0,
@@ -168,38 +169,40 @@ begin
       )::runbook.content_sample;
     elsif v_keys <> '{}' then
       v_samples := v_samples || jsonb_build_object(
-        'relation', v_table.relation, 'column_name', v_table.column_name, 'keys', v_keys
+        'relation', v_table.relation,
+        'name', v_table.name,
+        'column_name', v_table.column_name,
+        'keys', v_keys
       );
-      v_content := v_content || jsonb_build_object(
-        v_table.relation::text,
-        (
-          select array_agg(key.value)::text
-          from jsonb_each(v_keys) as by_class (class_id, keys)
-          cross join jsonb_array_elements_text(by_class.keys) as key (value)
-        )
-      );
+      -- The keys as a literal: so the planner knows that it may look for them before it asks the
+      -- policies of each row.
       v_statements := v_statements || format(
         'select pg_catalog.jsonb_object_agg(seen.class_id, seen.rows)
          from (
            select tbl.%1$I as class_id, pg_catalog.count(*) as rows
            from %2$s as tbl
-           where tbl.%3$I = any (($2 ->> %4$L)::%5$s[])
+           where tbl.%3$I = any (%4$L::%5$s[])
            group by tbl.%1$I
          ) as seen',
         v_table.column_name,
         v_table.name,
         v_table.key_column,
-        v_table.relation,
+        (
+          select array_agg(key.value)
+          from jsonb_each(v_keys) as by_class (class_id, keys)
+          cross join jsonb_array_elements_text(by_class.keys) as key (value)
+        ),
         v_table.key_type
       );
     end if;
   end loop;
 
-  v_answers := runbook.read_as_student(content_samples.user_id, v_statements, v_content);
+  v_answers := runbook.read_as_student(content_samples.user_id, v_statements);
 
   return query
   select
     (smp.content ->> 'relation')::oid,
+    smp.content ->> 'name',
     smp.content ->> 'column_name',
     by_class.class_id::uuid,
     jsonb_array_length(by_class.keys),
@@ -240,7 +243,7 @@ begin
     runbook.access_explanation(
       jsonb_build_object(
         'user', content_explanation.user_id,
-        'table', runbook.relation_name(v_sample.relation),
+        'table', v_sample.name,
         'command', 'select',
         'match', jsonb_build_object(v_sample.column_name, v_sample.class_id),
         'limit', v_sample.taken,
@@ -255,7 +258,7 @@ begin
       'Looked for as this person, %s of %s rows of %s are seen, and no gate and no policy tells why.',
       v_sample.seen,
       v_sample.taken,
-      runbook.relation_name(v_sample.relation)
+      v_sample.name
     );
   end if;
 
@@ -294,17 +297,12 @@ declare
   v_sample runbook.content_sample;
   v_hidden text;
   v_seen text;
-  v_name text;
   v_explained runbook.finding;
   v_is_well boolean := true;
 begin
   select
-    string_agg(
-      runbook.relation_name(smp.relation), ', ' order by runbook.relation_name(smp.relation)
-    ) filter (where smp.seen = 0),
-    string_agg(
-      runbook.relation_name(smp.relation), ', ' order by runbook.relation_name(smp.relation)
-    ) filter (where smp.seen > 0)
+    string_agg(smp.name, ', ' order by smp.name) filter (where smp.seen = 0),
+    string_agg(smp.name, ', ' order by smp.name) filter (where smp.seen > 0)
   into v_hidden, v_seen
   from unnest(v_samples) as smp
   where smp.relation not in (
@@ -351,7 +349,6 @@ begin
     continue when v_sample.seen = v_sample.taken;
 
     v_is_well := false;
-    v_name := runbook.relation_name(v_sample.relation);
     v_explained := runbook.content_explanation(v_account.id, v_sample);
 
     return next row(
@@ -368,7 +365,7 @@ begin
       coalesce(v_explained.evidence, '{}') || jsonb_strip_nulls(
         jsonb_build_object(
           'class_id', v_class.class_id,
-          'table', v_name,
+          'table', v_sample.name,
           'rows_looked_for', v_sample.taken,
           'rows_seen', v_sample.seen,
           'failure', v_sample.failure

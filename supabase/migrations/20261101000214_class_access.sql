@@ -69,7 +69,8 @@ declare
   v_samples runbook.content_sample[];
   v_sample runbook.content_sample;
   v_function oid := runbook.enrollment_function();
-  v_question text := runbook.enrollment_question(v_function);
+  v_asked runbook.enrollment[];
+  v_questions text[];
   v_answers jsonb[];
   v_findings runbook.finding[] := array[]::runbook.finding[];
   v_finding runbook.finding;
@@ -130,27 +131,35 @@ begin
   v_findings := v_findings
     || array(select fnd from runbook.findings_of_enrollment_function(v_school, v_function) as fnd);
 
-  if v_function is not null and v_question is null then
+  -- Whether it looks at more than the enrolment where the class is not published is its own matter.
+  v_asked := array(
+    select cls
+    from unnest(v_classes) as cls
+    where v_function is not null
+      and cls.class_exists
+      and cls.is_published is not false
+  );
+  v_questions := array(
+    select runbook.enrollment_question(v_function, v_account.id, cls.class_id)
+    from unnest(v_asked) as cls
+  );
+
+  if v_questions[1] is null and v_questions <> '{}' then
     v_findings := v_findings || runbook.skipped(
       'enrollment_function_disagrees',
       'It is not clear which argument of is_enrolled_in_class is the person and which the class.'
     );
-  elsif v_question is not null then
-    foreach v_class in array v_classes loop
-      continue when v_class.is_published is false
-        -- asked about herself the function knows nothing of teachers
-        or not v_class.class_exists;
+  elsif v_questions <> '{}' then
+    v_answers := runbook.read_as_student(v_account.id, v_questions);
 
-      v_answers := runbook.read_as_student(
-        v_account.id,
-        array[v_question],
-        jsonb_build_object('class_id', v_class.class_id, 'user_id', v_account.id)
-      );
+    for v_index in 1..cardinality(v_asked) loop
       v_finding := runbook.finding_of_enrollment_answer(
-        v_class.class_name,
-        coalesce(v_class.status = 'paid', false),
-        v_answers[1],
-        jsonb_build_object('class_id', v_class.class_id, 'payment_status', v_class.status)
+        v_asked[v_index].class_name,
+        coalesce(v_asked[v_index].status = 'paid', false),
+        v_answers[v_index],
+        jsonb_build_object(
+          'class_id', v_asked[v_index].class_id, 'payment_status', v_asked[v_index].status
+        )
       );
 
       if v_finding.code is not null then

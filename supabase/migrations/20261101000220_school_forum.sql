@@ -223,7 +223,7 @@ begin
           v_sample.taken,
           case when v_is_post then 'posts' else 'threads' end
         ),
-        to_jsonb(v_sample) - '{relation,skipped,failure}'::text[],
+        to_jsonb(v_sample) - '{relation,name,skipped,failure}'::text[],
         'some rows looked for as the person',
         null,
         null
@@ -250,7 +250,7 @@ begin
           )
         ),
         coalesce(v_finding.evidence, '{}')
-          || jsonb_strip_nulls(to_jsonb(v_sample) - '{relation,skipped}'::text[]),
+          || jsonb_strip_nulls(to_jsonb(v_sample) - '{relation,name,skipped}'::text[]),
         case
           when v_cause is null then 'some rows looked for as the person, and explained'
           else 'some rows looked for as the person'
