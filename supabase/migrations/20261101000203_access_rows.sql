@@ -209,10 +209,15 @@ comment on function runbook.verdict_of_answer(jsonb) is
 {unknown}.';
 revoke all on function runbook.verdict_of_answer(jsonb) from public;
 
--- Asks one question whose text names schemas that the role may not use. It is parsed here, as
--- Postgres did when the policy was made, and run by the reader. Where row level security must be
--- put in, Postgres parses again as the user, and then it cannot be known.
-create function runbook.ask_parsed_here(source anyarray, ask jsonb, question jsonb)
+-- Asks conditions whose text names schemas that the role may not use, of all rows or of one. They
+-- are parsed here, as Postgres did when the policy was made, and run by the reader. Where row level
+-- security must be put in, Postgres parses again as the user, and then it cannot be known.
+create function runbook.ask_parsed_here(
+  source anyarray,
+  ask jsonb,
+  question jsonb,
+  conditions text[]
+)
 returns jsonb
 language plpgsql
 volatile
@@ -223,10 +228,7 @@ declare
   v_statement constant text := runbook.condition_statement(
     ask_parsed_here.ask,
     ask_parsed_here.question,
-    array(
-      select condition.text
-      from jsonb_array_elements_text(ask_parsed_here.question -> 'conditions') as condition (text)
-    ),
+    ask_parsed_here.conditions,
     format('%L::%s', ask_parsed_here.source::text, pg_typeof(ask_parsed_here.source)),
     format('%L::pg_catalog.jsonb', ask_parsed_here.ask -> 'content'),
     'rows'
@@ -267,7 +269,11 @@ begin
 
   execute 'deallocate runbook_condition';
 
-  if v_answer #>> '{answer,sqlstate}' = '42501' and (v_answer #> '{answer,is_own}')::boolean then
+  -- A table or function that the role may not use is a fault of the policy; the schema is not.
+  if v_answer #>> '{answer,sqlstate}' = '42501'
+    and (v_answer #> '{answer,is_own}')::boolean
+    and v_answer #>> '{answer,message}' ~* 'schema'
+  then
     return pg_catalog.jsonb_set(v_answer, '{answer,sqlstate}', '"42704"');
   end if;
 
@@ -275,9 +281,67 @@ begin
 end;
 $$;
 
-comment on function runbook.ask_parsed_here(anyarray, jsonb, jsonb) is
-'The answer of a reader to a question that is parsed with the rights of the schema''s owner.';
-revoke all on function runbook.ask_parsed_here(anyarray, jsonb, jsonb) from public;
+comment on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[]) is
+'The answer of a reader to conditions that are parsed with the rights of the schema''s owner.';
+revoke all on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[]) from public;
+
+-- Asks conditions of rows one by one: an answer for each row and each condition, in that order.
+create function runbook.ask_each(
+  source anyarray,
+  ask jsonb,
+  question jsonb,
+  conditions text[],
+  rows integer[]
+)
+returns jsonb[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_answers jsonb[] := array[]::jsonb[];
+  v_row integer;
+  v_condition text;
+begin
+  if not ask_each.question ? 'out_of_reach' then
+    return runbook.read_as(
+      ask_each.ask ->> 'role',
+      ask_each.source,
+      array(
+        select runbook.condition_statement(
+          ask_each.ask,
+          ask_each.question,
+          array[condition.text],
+          format('$1[%s:%s]', asked.row, asked.row),
+          '$2',
+          'rows'
+        )
+        from unnest(ask_each.rows) as asked (row)
+        cross join unnest(ask_each.conditions) with ordinality as condition (text, position)
+        order by asked.row, condition.position
+      ),
+      ask_each.ask -> 'content',
+      ask_each.ask -> 'settings',
+      (ask_each.ask ->> 'until')::timestamptz
+    );
+  end if;
+
+  foreach v_row in array ask_each.rows loop
+    foreach v_condition in array ask_each.conditions loop
+      v_answers := v_answers || runbook.ask_parsed_here(
+        ask_each.source[v_row:v_row], ask_each.ask, ask_each.question, array[v_condition]
+      );
+    end loop;
+  end loop;
+
+  return v_answers;
+end;
+$$;
+
+comment on function runbook.ask_each(anyarray, jsonb, jsonb, text[], integer[]) is
+'The answers to conditions asked of rows one by one.';
+revoke all on function runbook.ask_each(anyarray, jsonb, jsonb, text[], integer[]) from public;
 
 -- The verdicts of one question, an array of [condition, …] a row, from the answer to it as a whole;
 -- where that failed and it may be a row's doing, row by row.
@@ -335,25 +399,12 @@ begin
     );
   end if;
 
-  v_answers := runbook.read_as(
-    verdicts_of.ask ->> 'role',
+  v_answers := runbook.ask_each(
     verdicts_of.source,
-    array(
-      select runbook.condition_statement(
-        verdicts_of.ask,
-        verdicts_of.question,
-        array[condition.text],
-        format('$1[%s:%s]', serial.n, serial.n),
-        '$2',
-        'rows'
-      )
-      from generate_series(1, v_rows) as serial (n)
-      cross join unnest(v_conditions) with ordinality as condition (text, position)
-      order by serial.n, condition.position
-    ),
-    verdicts_of.ask -> 'content',
-    verdicts_of.ask -> 'settings',
-    (verdicts_of.ask ->> 'until')::timestamptz
+    verdicts_of.ask,
+    verdicts_of.question,
+    v_conditions,
+    array(select serial.n from generate_series(1, v_rows) as serial (n))
   );
 
   return (
@@ -380,8 +431,8 @@ comment on function runbook.verdicts_of(anyarray, jsonb, jsonb, jsonb) is
 '[[verdict of each condition] of each row] for one question.';
 revoke all on function runbook.verdicts_of(anyarray, jsonb, jsonb, jsonb) from public;
 
--- Evaluates all questions over rows: {rows: [{verdicts: [[…] a question], joined: {phase: verdict}}],
--- empty: [verdict a question] where there is no row, took_ms: [a question]}.
+-- Evaluates all questions over rows: {rows: [{verdicts: [[…] a question], joined: {phase:
+-- verdict}}], took_ms: [a question]}.
 --
 -- Postgres joins the policies and stops at what decides, so an error in one may never come to pass:
 -- where one raises, the joined condition is asked for that row.
@@ -460,7 +511,14 @@ begin
 
     if v_questions -> (v_index - 1) ? 'out_of_reach' then
       v_all[v_index] := runbook.ask_parsed_here(
-        judged.source, judged.ask, v_questions -> (v_index - 1)
+        judged.source,
+        judged.ask,
+        v_questions -> (v_index - 1),
+        array(
+          select condition.text
+          from jsonb_array_elements_text(v_questions -> (v_index - 1) -> 'conditions')
+            as condition (text)
+        )
       );
     end if;
 
@@ -488,23 +546,20 @@ begin
     );
 
     if cardinality(v_raising) > 0 then
-      v_answers := runbook.read_as(
-        judged.ask ->> 'role',
+      v_answers := runbook.ask_each(
         judged.source,
-        array(
-          select runbook.condition_statement(
-            judged.ask,
-            v_phase,
-            array[v_phase ->> 'joined'],
-            format('$1[%s:%s]', raising.n, raising.n),
-            '$2',
-            'rows'
+        judged.ask,
+        v_phase || case
+          when exists (
+            select
+            from jsonb_array_elements_text(v_phase -> 'questions') as asked (position)
+            where v_questions -> asked.position::integer ? 'out_of_reach'
           )
-          from unnest(v_raising) as raising (n)
-        ),
-        judged.ask -> 'content',
-        judged.ask -> 'settings',
-        v_until
+            then '{"out_of_reach": true}'::jsonb
+          else '{}'
+        end,
+        array[v_phase ->> 'joined'],
+        v_raising
       );
 
       for v_index in 1..cardinality(v_raising) loop
@@ -543,17 +598,6 @@ begin
       )
       from generate_series(1, v_rows) as serial (n)
     ),
-    'empty', case
-      when v_rows = 0 then (
-        select jsonb_agg(
-          case
-            when (got.answer -> 'failed')::boolean then runbook.verdict_of_answer(got.answer)
-          end
-          order by got.position
-        )
-        from unnest(v_all) with ordinality as got (answer, position)
-      )
-    end,
     'took_ms', (
       select jsonb_agg(got.answer -> 'took_ms' order by got.position)
       from unnest(v_all) with ordinality as got (answer, position)
@@ -563,5 +607,5 @@ end;
 $$;
 
 comment on function runbook.judged(anyarray, jsonb) is
-'{rows: [{verdicts, joined}], empty, took_ms}: every policy over every row, as the user.';
+'{rows: [{verdicts, joined}], took_ms}: every policy over every row, as the user.';
 revoke all on function runbook.judged(anyarray, jsonb) from public;

@@ -202,6 +202,7 @@ begin
 
       return jsonb_build_object(
         'word', v_word,
+        'raises', phase_verdict.joined -> 'sqlstate',
         'why', case
           when v_word = 'error' then format(
             'The whole statement fails: the policy %s raises %s',
@@ -280,7 +281,7 @@ end;
 $$;
 
 comment on function runbook.phase_verdict(jsonb, jsonb, jsonb, text) is
-'{word, why}: whether the policies of a phase let a row through, and why, in one sentence.';
+'{word, why, raises}: whether the policies of a phase let a row through, and why, in one sentence.';
 revoke all on function runbook.phase_verdict(jsonb, jsonb, jsonb, text) from public;
 
 -- What the phases of a command come to for a row: {visible, allowed, why, policies}. `judged` is
@@ -364,6 +365,10 @@ begin
     end,
     'policies', v_policies
   ) || case
+    when v_decisive ->> 'word' = 'error'
+      then jsonb_build_object('raises', v_decisive -> 'raises')
+    else '{}'
+  end || case
     when v_command = 'select' then '{}'
     else jsonb_build_object(
       'allowed', case when v_allowed <> 'unknown' then v_allowed = 'true' end
@@ -373,5 +378,6 @@ end;
 $$;
 
 comment on function runbook.row_verdict(jsonb, jsonb) is
-'{visible, allowed, why, policies} of a row. Of an insert, visible says whether returning works.';
+'{visible, allowed, why, policies, raises} of a row: raises is the SQLSTATE with which the statement
+fails. Of an insert, visible says whether returning works.';
 revoke all on function runbook.row_verdict(jsonb, jsonb) from public;

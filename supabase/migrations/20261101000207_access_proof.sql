@@ -139,6 +139,84 @@ comment on function runbook.proof_statement(oid, text, jsonb, text[], text, text
 is the column that it returns, or null.';
 revoke all on function runbook.proof_statement(oid, text, jsonb, text[], text, text) from public;
 
+-- Why every such statement of the user fails before it looks at a row, as {sqlstate, message}: two
+-- policies that need each other, a table or function that a policy uses and the user may not. Null
+-- when it does not fail. The command is planned and not run.
+create function runbook.plan_failure(
+  question jsonb,
+  role text,
+  columns jsonb,
+  settings jsonb,
+  until timestamptz
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_relation constant oid := (plan_failure.question ->> 'relation')::oid;
+  v_command constant text := plan_failure.question ->> 'command';
+  v_filter text;
+  v_settable text;
+  v_verdict jsonb;
+begin
+  -- A filter reads columns, and so the policies for select are put in as well.
+  select format('target.%I is not null', col.name)
+  into v_filter
+  from runbook.column_rights(plan_failure.role, v_relation) as col
+  where col.may_select
+  order by col.number
+  limit 1;
+
+  select col.name
+  into v_settable
+  from runbook.column_rights(plan_failure.role, v_relation) as col
+  where col.may_update
+    and col.may_select
+    and not col.is_computed
+    and v_command = 'update'
+  order by col.number
+  limit 1;
+
+  if v_command = 'update' and v_settable is null and not plan_failure.question ? 'row' then
+    return null;
+  end if;
+
+  v_verdict := runbook.verdict_of_answer(
+    (
+      runbook.read_as(
+        plan_failure.role,
+        array[]::integer[],
+        array[
+          'explain (format json) ' || runbook.proof_statement(
+            v_relation,
+            v_command,
+            plan_failure.columns,
+            array(
+              select named.key
+              from jsonb_object_keys(coalesce(plan_failure.question -> 'row', '{}')) as named (key)
+            ),
+            v_settable,
+            case when v_command = 'insert' then 'true' else coalesce(v_filter, 'true') end
+          )
+        ],
+        jsonb_build_object('row', coalesce(plan_failure.question -> 'row', '{}')),
+        plan_failure.settings,
+        plan_failure.until
+      )
+    )[1]
+  );
+
+  return case when v_verdict ? 'sqlstate' then v_verdict end;
+end;
+$$;
+
+comment on function runbook.plan_failure(jsonb, text, jsonb, jsonb, timestamptz) is
+'{sqlstate, message} when a user''s command fails before it looks at a row, else null.';
+revoke all on function runbook.plan_failure(jsonb, text, jsonb, jsonb, timestamptz) from public;
+
 -- Why a write is not tried on a table: what hangs on its rows would be rewritten before the
 -- rollback, which may take long. Null when it is tried.
 --
@@ -316,9 +394,11 @@ begin
     select col.name
     into v_settable
     from runbook.column_rights(tried.role, v_relation) as col
-    where col.may_update
-      and (col.may_select or cardinality(v_given) > 0)
-      and not col.is_computed
+    where not col.is_computed
+      and (
+        v_items #> '{0,condition}' is not null
+        or col.may_update and (col.may_select or cardinality(v_given) > 0)
+      )
     order by col.number
     limit 1;
   end if;
@@ -428,7 +508,11 @@ as $$
       end as expected,
       outcome.content -> 'got' as got,
       outcome.content ->> 'message' as message,
-      (outcome.content -> 'is_proof')::boolean
+      (
+        (outcome.content -> 'is_proof')::boolean
+        -- what a policy was found to raise
+        or starts_with(outcome.content ->> 'message', row_of.content ->> 'raises')
+      )
       and row_of.position - 1 <> all (proof_of.moved) as is_proof,
       row_of.position
     from jsonb_array_elements(proof_of.rows) with ordinality as row_of (content, position)
@@ -572,7 +656,8 @@ begin
     return jsonb_build_object(
       'tried', true,
       'returned', jsonb_build_object('messages', jsonb_build_array(v_outcomes -> 0 -> 'message')),
-      'agrees', v_outcomes #> '{0,got}' = 'false' and (v_outcomes #> '{0,is_proof}')::boolean
+      -- A policy may fail before the privilege is missed: it fails either way.
+      'agrees', v_outcomes #> '{0,got}' = 'false'
     );
   end if;
 

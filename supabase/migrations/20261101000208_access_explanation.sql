@@ -40,6 +40,37 @@ comment on function runbook.explained_rows(jsonb, jsonb) is
 '[{key, visible, allowed, why, policies}] of the rows that were fetched and judged.';
 revoke all on function runbook.explained_rows(jsonb, jsonb) from public;
 
+-- The rows of a statement that fails as a whole.
+create function runbook.failed_rows(rows jsonb, failure jsonb)
+returns jsonb
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    jsonb_agg(
+      row_of.content || jsonb_build_object(
+        'visible', false,
+        'why', format(
+          'The whole statement fails before it looks at a row: %s: %s',
+          failed_rows.failure ->> 'sqlstate', failed_rows.failure ->> 'message'
+        ),
+        'raises', failed_rows.failure -> 'sqlstate'
+      )
+      || case when row_of.content ? 'allowed' then '{"allowed": false}'::jsonb else '{}' end
+      order by row_of.position
+    ),
+    '[]'
+  )
+  from jsonb_array_elements(failed_rows.rows) with ordinality as row_of (content, position);
+$$;
+
+comment on function runbook.failed_rows(jsonb, jsonb) is
+'The rows of an explanation, none of which is seen, since the statement fails.';
+revoke all on function runbook.failed_rows(jsonb, jsonb) from public;
+
 -- What the rows come to together: allowed, denied, partly or unknown; null without rows.
 create function runbook.rows_verdict(rows jsonb, command text)
 returns text
@@ -82,6 +113,7 @@ create function runbook.policies_gate(
   ask jsonb,
   fetched jsonb,
   rows_verdict text,
+  failure jsonb,
   obstacle text
 )
 returns jsonb
@@ -92,7 +124,6 @@ set search_path = ''
 as $$
 declare
   v_command constant text := policies_gate.command;
-  v_empty jsonb;
   v_evidence jsonb;
 begin
   select jsonb_build_object(
@@ -129,6 +160,17 @@ begin
     )
   );
 
+  if policies_gate.failure is not null then
+    return runbook.access_gate(
+      'policies', 'fail',
+      format(
+        'Every such statement fails before it looks at a row: %s: %s',
+        policies_gate.failure ->> 'sqlstate', policies_gate.failure ->> 'message'
+      ),
+      v_evidence
+    );
+  end if;
+
   if jsonb_typeof(policies_gate.ask) = 'object' and not exists (
     select
     from jsonb_array_elements(policies_gate.ask -> 'questions') as question (item)
@@ -147,24 +189,6 @@ begin
 
   if policies_gate.obstacle is not null then
     return runbook.access_gate('policies', 'unknown', policies_gate.obstacle, v_evidence);
-  end if;
-
-  select empty.verdict
-  into v_empty
-  from jsonb_array_elements(nullif(policies_gate.fetched #> '{judged,empty}', 'null'))
-    as empty (verdict)
-  where empty.verdict ? 'sqlstate'
-  limit 1;
-
-  if found then
-    return runbook.access_gate(
-      'policies', 'fail',
-      format(
-        'A policy fails even where there is no row, and with it every such statement: %s: %s',
-        v_empty ->> 'sqlstate', v_empty ->> 'message'
-      ),
-      v_evidence
-    );
   end if;
 
   return case policies_gate.rows_verdict
@@ -187,9 +211,9 @@ begin
 end;
 $$;
 
-comment on function runbook.policies_gate(text, oid, text, jsonb, jsonb, text, text) is
+comment on function runbook.policies_gate(text, oid, text, jsonb, jsonb, text, jsonb, text) is
 'The gate policies: what applied, what did not and why, and what the policies came to.';
-revoke all on function runbook.policies_gate(text, oid, text, jsonb, jsonb, text, text) from public;
+revoke all on function runbook.policies_gate(text, oid, text, jsonb, jsonb, text, jsonb, text) from public;
 
 -- The gates that were not reached, so that each explanation has all of them.
 create function runbook.all_gates(gates jsonb)
@@ -397,6 +421,7 @@ declare
     select rel.relname from pg_catalog.pg_class as rel where rel.oid = v_relation
   );
   v_ask jsonb;
+  v_failure jsonb;
 begin
   v_ask := runbook.access_questions(v_role, v_relation, v_command) || jsonb_build_object(
     'command', v_command,
@@ -427,14 +452,21 @@ begin
     );
   end if;
 
+  v_failure := runbook.plan_failure(
+    judged_rows.question, v_role, v_columns, v_ask -> 'settings', judged_rows.until
+  );
+
   if v_command = 'insert' and not judged_rows.question ? 'row' then
     return jsonb_build_object(
-      'ask', v_ask, 'obstacle', 'Without a row there is nothing to evaluate; give row.'
+      'ask', v_ask,
+      'failure', v_failure,
+      'obstacle', 'Without a row there is nothing to evaluate; give row.'
     );
   end if;
 
   return jsonb_build_object(
     'ask', v_ask,
+    'failure', v_failure,
     'fetched', runbook.fetch_and_judge(judged_rows.question, v_columns, v_ask)
   );
 end;
@@ -678,6 +710,10 @@ begin
 
   if v_obstacle is null and v_applies then
     v_rows := runbook.explained_rows(v_result -> 'ask', v_result -> 'fetched');
+
+    if v_result -> 'failure' <> 'null' then
+      v_rows := runbook.failed_rows(v_rows, v_result -> 'failure');
+    end if;
   elsif v_obstacle is null then
     v_rows := v_result -> 'rows';
   end if;
@@ -690,6 +726,7 @@ begin
       v_result -> 'ask',
       v_result -> 'fetched',
       runbook.rows_verdict(v_rows, v_command),
+      nullif(v_result -> 'failure', 'null'),
       v_obstacle
     );
   else
