@@ -22,9 +22,6 @@ export const schoolCrowd: SchoolCrowd = {
   posts: 1_000_000,
 };
 
-/** A diagnosis of the school in SQL, in ms. */
-export const schoolGoal = 100;
-
 const postsAtOnce = 250_000;
 const limits: Limits = { statement: "10s", lock: "2s" };
 const findings = z.object({ findings: z.array(z.object({ code: z.string() })) });
