@@ -91,7 +91,10 @@ async function measureInBigSchool(
   const fillMs = await fillSchool(stack.socket, schoolCrowd, progress);
   const { subjects, close } = schoolSubjects(stack.databaseUrl, claims);
   try {
-    const times = await measure(subjects, withProgress({ warmUp: 10, rounds: 100 }, "in a big school", progress));
+    const times = await measure(
+      subjects,
+      withProgress({ warmUp: 10, rounds: 100 }, "in a big school", progress),
+    );
     return {
       crowd: schoolCrowd,
       fillMs,

@@ -270,6 +270,29 @@ comment on function runbook.content_explanation(uuid, runbook.content_sample) is
 'The explanation of rows that a student does not see, as a finding.';
 revoke all on function runbook.content_explanation(uuid, runbook.content_sample) from public;
 
+-- Samples as evidence: {table, looked_for, seen} each.
+create function runbook.sample_evidence(samples runbook.content_sample[])
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_agg(
+      jsonb_build_object('table', smp.name, 'looked_for', smp.taken, 'seen', smp.seen)
+      order by smp.name
+    )
+    from unnest(sample_evidence.samples) as smp
+  );
+end;
+$$;
+
+comment on function runbook.sample_evidence(runbook.content_sample[]) is
+'Samples as [{table, looked_for, seen}].';
+revoke all on function runbook.sample_evidence(runbook.content_sample[]) from public;
+
 -- What a student sees of one class, by its samples. With a cause (the enrolment is not paid, …) it
 -- is right that the content is hidden, and it is said in one sentence.
 create function runbook.findings_of_content(
@@ -321,7 +344,9 @@ begin
           v_class.class_name,
           v_hidden
         ),
-        jsonb_build_object('class_id', v_class.class_id, 'samples', to_jsonb(v_samples)),
+        jsonb_build_object(
+          'class_id', v_class.class_id, 'samples', runbook.sample_evidence(v_samples)
+        ),
         'some rows looked for as the student',
         null,
         null
@@ -335,7 +360,9 @@ begin
         v_account.subject,
         format('Though %s, rows of %s in %s are seen.', findings_of_content.cause,
           v_class.class_name, v_seen),
-        jsonb_build_object('class_id', v_class.class_id, 'samples', to_jsonb(v_samples)),
+        jsonb_build_object(
+          'class_id', v_class.class_id, 'samples', runbook.sample_evidence(v_samples)
+        ),
         'some rows looked for as the student',
         null,
         null
@@ -387,7 +414,9 @@ begin
         v_class.class_name,
         coalesce(', and in it ' || v_seen, ', which has no content yet')
       ),
-      jsonb_build_object('class_id', v_class.class_id, 'samples', to_jsonb(v_samples)),
+      jsonb_build_object(
+        'class_id', v_class.class_id, 'samples', runbook.sample_evidence(v_samples)
+      ),
       'some rows looked for as the student',
       null,
       null

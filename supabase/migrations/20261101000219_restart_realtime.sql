@@ -133,7 +133,7 @@ values
     'runbook.nudge_realtime',
     'runbook.nudge_refusal',
     'Adds an empty table of the runbook to the publication supabase_realtime, or takes it out.',
-    'none: clients have subscribed anew; another restart changes the publication back.'
+    'none: Clients have subscribed anew; another restart changes the publication back.'
   ),
   (
     'end_slot_reader',

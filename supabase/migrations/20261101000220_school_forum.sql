@@ -450,7 +450,7 @@ insert into runbook.issue (
   blind_spots,
   pack
 )
-select
+values (
   'forum',
   'Forum posts not loading',
   'The forum is empty, or loads for ever, or shows new posts only after a reload.',
@@ -479,18 +479,10 @@ select
     },
     "required": ["class_id"],
     "additionalProperties": false
-  }'::jsonb,
+  }',
   array['class_id', 'email', 'user_id'],
   'runbook.diagnose_forum',
-  -- What is said of a person and a class is said in the same words.
-  (
-    select jsonb_object_agg(code.key, code.value)
-    from jsonb_each(iss.codes) as code (key, value)
-    where code.key in (
-      'no_such_user', 'email_change_pending', 'deleted', 'not_enrolled', 'teaches_class', 'unpaid',
-      'refunded', 'class_missing', 'class_unpublished'
-    )
-  ) || '{
+  '{
     "no_posts": "The class has no posts, so an empty forum is right.",
     "posts_there": "The class has posts; the summary says how many wait for approval.",
     "posts_unapproved": "None of the posts is approved.",
@@ -503,19 +495,42 @@ select
   array[
     'What the page does with the posts: a query that fails, a filter, an infinite loading sign.',
     'Posts in a thread of another class.'
-  ] || (select rtm.blind_spots from runbook.issue as rtm where rtm.name = 'realtime'),
+  ],
   'school'
-from runbook.issue as iss
-where iss.name = 'class-access';
+);
 
 insert into runbook.issue_part (issue, function, codes, pack)
-select
+values (
   'forum',
   'runbook.diagnose_forum_realtime',
-  iss.codes || '{
+  '{
     "listens": "A page of this person is subscribed to the forum now.",
     "does_not_listen": "No page of this person is subscribed to the forum now."
   }',
   'school'
-from runbook.issue as iss
-where iss.name = 'realtime';
+);
+
+-- What is said of a person and a class, and of Realtime, is said in the same words.
+update runbook.issue as iss
+set
+  codes = iss.codes || (
+    select jsonb_object_agg(code.key, code.value)
+    from runbook.issue as class_access
+    cross join jsonb_each(class_access.codes) as code (key, value)
+    where class_access.name = 'class-access'
+      and code.key in (
+        'no_such_user', 'email_change_pending', 'deleted', 'not_enrolled', 'teaches_class',
+        'unpaid', 'refunded', 'class_missing', 'class_unpublished'
+      )
+  ),
+  blind_spots = iss.blind_spots || realtime.blind_spots
+from runbook.issue as realtime
+where iss.name = 'forum'
+  and realtime.name = 'realtime';
+
+update runbook.issue_part as prt
+set codes = prt.codes || realtime.codes
+from runbook.issue as realtime
+where prt.issue = 'forum'
+  and prt.function = 'runbook.diagnose_forum_realtime'
+  and realtime.name = 'realtime';
