@@ -298,22 +298,21 @@ comment on function runbook.api_setting(text) is
 'A setting pgrst.… of the role authenticator, or null where the database keeps none.';
 revoke all on function runbook.api_setting(text) from public;
 
--- The schemas that the Data API serves, or null where the database does not know.
-create function runbook.exposed_schemas()
+-- The schemas that the Data API serves, or null where nobody told the database.
+create function runbook.schemas_known_to_be_exposed()
 returns text[]
 language sql
 stable
 security invoker
 set search_path = ''
 as $$
-  select array_agg(btrim(part.name, ' "') order by part.position)
-  from regexp_split_to_table(runbook.api_setting('pgrst.db_schemas'), ',')
-    with ordinality as part (name, position);
+  select case when exp.source not like 'assumed%' then exp.names end
+  from runbook.exposed_schemas() as exp;
 $$;
 
-comment on function runbook.exposed_schemas() is
-'The schemas in pgrst.db_schemas of the authenticator role, or null.';
-revoke all on function runbook.exposed_schemas() from public;
+comment on function runbook.schemas_known_to_be_exposed() is
+'The schemas that the Data API serves, or null where nobody told the database.';
+revoke all on function runbook.schemas_known_to_be_exposed() from public;
 
 -- The gate `exposed`: the Data API serves the table's schema.
 create function runbook.exposed_gate(relation oid)
@@ -324,7 +323,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_schemas constant text[] := runbook.exposed_schemas();
+  v_schemas constant text[] := runbook.schemas_known_to_be_exposed();
   v_schema constant text := (
     select nsp.nspname
     from pg_catalog.pg_class as rel

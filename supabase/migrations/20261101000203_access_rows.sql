@@ -97,7 +97,7 @@ as $$
     ),
     '{}'
   )
-  from (select runbook.exposed_schemas()) as exposed (schemas);
+  from (select runbook.schemas_known_to_be_exposed()) as exposed (schemas);
 $$;
 
 comment on function runbook.api_settings(text, text, text, jsonb) is
