@@ -31,7 +31,10 @@ select results_eq(
   where not coalesce('search_path=""' = any (fun.proconfig), false)
   order by 1
   $$,
-  array['read_row', 'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'],
+  array[
+    'bring_rows_back', 'count_old_rows', 'count_taken_keys', 'move_old_rows', 'read_row',
+    'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'
+  ],
   'every function has an empty search_path but those that run the application''s code'
 );
 
@@ -40,7 +43,8 @@ select is_empty(
   select fun.signature
   from product_function as fun
   where fun.proname in (
-    'read_row', 'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'
+    'bring_rows_back', 'count_old_rows', 'count_taken_keys', 'move_old_rows', 'read_row',
+    'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'
   )
     and not 'search_path=public, extensions, pg_temp' = any (fun.proconfig)
   $$,
@@ -56,7 +60,7 @@ select results_eq(
   $$,
   array[
     'add_member', 'diagnose', 'freeze', 'freeze_state', 'member_list', 'remove_member', 'run_check',
-    'run_of', 'run_remediation', 'runs', 'tune_check', 'unfreeze'
+    'run_of', 'run_remediation', 'runs', 'suppressions_in_force', 'tune_check', 'unfreeze'
   ],
   'security definer are these functions and no others'
 );
