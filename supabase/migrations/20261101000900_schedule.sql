@@ -243,6 +243,8 @@ begin
   delete from runbook.report as rpt
   where rpt.recorded_at < clock_timestamp() - v_kept_for;
 
+  perform runbook.forget_old_looks();
+
   if extract(minute from clock_timestamp()) = 0 then
     perform runbook.forget_old_ticks(v_kept_for);
   end if;

@@ -55,8 +55,8 @@ select bag_eq(
     and pg_temp.is_irrevocable(fun.prosrc)
   $$,
   array[
-    'cancel_backend', 'install_schedule', 'lock_for_transaction', 'reset_statement_statistics',
-    'ring', 'terminate_backend', 'tick'
+    'cancel_backend', 'install_schedule', 'lock_for_transaction', 'release_locks',
+    'reset_statement_statistics', 'ring', 'terminate_backend', 'tick'
   ],
   'only these do: effects of the closed list, the bell, the schedule and locks'
 );
