@@ -1,3 +1,4 @@
+import { accessCasesChapter, accessCasesTable } from "./access-cases.ts";
 import type { Machine } from "./machine.ts";
 import {
   type BenchmarkResult,
@@ -21,6 +22,8 @@ export function resultTables(result: BenchmarkResult): string {
       : [`diagnose-login among ${count(result.many.crowd.users)} users, ms`, manyTable(result.many)]),
     "A change of one row in SQL, ms",
     engineTable(result),
+    "Random questions of access, and ms a call",
+    accessCasesTable(result.accessCases),
     `Cold start, ms. Goal: median at most ${goals.coldStart} ms above the empty function's`,
     coldTable(result),
     "Start of the stack",
@@ -45,6 +48,7 @@ export function benchmarkPage(result: BenchmarkResult): string {
     "## A change of one row",
     `Each statement ${result.engine[0]?.times.count ?? 0} times, in turns, in ms, in a transaction that has passed the door: \`runbook.remediate('unblock-login', …)\` as a dry run and applied, the undo of such a run where this version has one, and beside them a function as a team would write it without the runbook, which checks the role, deletes the row and asks the diagnosis whether the trouble is gone, without plan, images and record. The goal for applying is a median of at most ${goals.apply} ms and at most ${goals.timesByHand} times that of the function written by hand.`,
     engineTable(result),
+    ...accessCasesChapter(result.accessCases),
     "## Cold start",
     `The first request after the function's worker was ended, ${result.emptyColdStart.count} times each, in turns, in ms: a new isolate, its modules, a new database login. Deno itself stays up, as the platform's runtime does. The goal is a median of at most ${goals.coldStart} ms above the empty function's.`,
     coldTable(result),

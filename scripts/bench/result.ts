@@ -1,3 +1,4 @@
+import type { AccessCases } from "./access-cases.ts";
 import type { StartTimes } from "./bench-stack.ts";
 import { engineSteps } from "./engine-calls.ts";
 import type { Machine } from "./machine.ts";
@@ -52,6 +53,7 @@ export interface BenchmarkResult {
   empty: Summary;
   endpoints: EndpointResult[];
   engine: StepResult[];
+  accessCases: AccessCases;
   /** Null when it was left out. */
   many: CrowdResult | null;
   emptyColdStart: Summary;

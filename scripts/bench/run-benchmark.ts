@@ -1,5 +1,6 @@
 import { decodeJwt } from "jose";
 import type { Stack } from "../stack/stack.ts";
+import { measureAccessCases } from "./access-cases.ts";
 import { emptyFunction, type StartTimes } from "./bench-stack.ts";
 import { coldStart } from "./cold-starts.ts";
 import { openEngineCalls } from "./engine-calls.ts";
@@ -47,12 +48,14 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
       engine.subjects,
       withProgress(warm, "a change of one row", progress),
     ).finally(() => engine.close());
+    const accessCases = await measureAccessCases(stack.databaseUrl, progress);
     const coldTimes = await measure(coldSubjects(stack, http), withProgress(cold, "cold starts", progress));
     return {
       machine: await readMachine(blocks.sql),
       empty: summaryOf(warmTimes, empty.name),
       endpoints: calls.map((workload) => resultOf(warmTimes, workload)),
       engine: engine.subjects.map(({ name }): StepResult => ({ name, times: summaryOf(engineTimes, name) })),
+      accessCases,
       many: options.quick ? null : await measureAmongMany(options, http, sql),
       emptyColdStart: summaryOf(coldTimes, emptyFunction),
       coldStarts: [...coldTimes.keys()]

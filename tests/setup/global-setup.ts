@@ -25,6 +25,10 @@ declare module "vitest" {
     functionsLog: string;
     /** The project's directory. */
     root: string;
+    /** Where the random cases of access begin; `ACCESS_SEED` gives another. */
+    accessSeed: number;
+    /** How many random cases of access there are at least; `ACCESS_CASES` gives another number. */
+    accessCases: number;
   }
 }
 
@@ -58,5 +62,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("receiverUrl", stack.receiverUrl);
   project.provide("functionsLog", stack.functionsLog);
   project.provide("root", root);
+  project.provide("accessSeed", wholeNumber("ACCESS_SEED", 1));
+  project.provide("accessCases", wholeNumber("ACCESS_CASES", 2000));
   return () => stack.stop();
+}
+
+function wholeNumber(name: string, otherwise: number): number {
+  const text = process.env[name] ?? "";
+  if (text === "") return otherwise;
+  if (!/^\d{1,9}$/.test(text)) throw new Error(`${name} is ${text}, which is not a whole number.`);
+  return Number(text);
 }

@@ -14,11 +14,14 @@ where fun.pronamespace = 'runbook'::regnamespace;
 select results_eq(
   'select name from granted where viewer order by name',
   array[
-    'access_parameters', 'caller', 'check_entry', 'check_names', 'compose_report', 'diagnose', 'entry_sentences',
-    'explain_access', 'facts_of', 'freeze_state', 'fresh_probe', 'health_check', 'now', 'overall_status',
-    'parameters', 'remediate', 'remediation_for_caller', 'report_text', 'require_role', 'run_check',
-    'run_checks', 'run_of', 'runs', 'shortened_entry', 'thresholds_of', 'undo',
-    'utc_text', 'version', 'wrapped'
+    'access_parameters', 'caller', 'carried_probe', 'check_entry', 'check_names', 'chosen_checks',
+    'completed_entries', 'compose_report', 'diagnose', 'duration_text', 'entry_sentences',
+    'explain_access', 'facts_of', 'freeze_state', 'fresh_probe', 'health_check', 'now',
+    'overall_status', 'parameters', 'recorded_entries', 'recorded_report', 'refuse_problems',
+    'remediate', 'remediation_for_caller', 'report_parts', 'report_text', 'require_role',
+    'run_check', 'run_checks', 'run_of', 'runs', 'scheduled_cost', 'severity_rank',
+    'shortened_entry', 'status_sentence', 'suppressed_entry', 'suppressions_in_force',
+    'thresholds_of', 'undo', 'utc_text', 'version', 'wrapped'
   ],
   'a viewer may call what reads, and be refused by remediate and undo'
 );
