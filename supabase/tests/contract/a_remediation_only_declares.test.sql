@@ -64,12 +64,8 @@ select bag_eq(
     and fun.proname <> 'missing_extension_rights'
   $$,
   array[
-<<<<<<< HEAD
-    'cancel_backend', 'install_schedule', 'lock_for_transaction', 'release_locks',
-=======
     'cancel_backend', 'collect', 'evaluate_group', 'install_schedule', 'lock_for_transaction',
->>>>>>> main
-    'reset_statement_statistics', 'ring', 'terminate_backend', 'tick'
+    'release_locks', 'reset_statement_statistics', 'ring', 'terminate_backend', 'tick'
   ],
   'only these do: effects of the closed list, the bell, the schedule and locks'
 );

@@ -34,7 +34,9 @@ select results_eq(
 
 select results_eq(
   'select name from granted where admin and not operator order by name',
-  array['access_looks', 'add_member', 'freeze', 'member_list', 'remove_member', 'tune_check', 'unfreeze'],
+  array[
+    'access_looks', 'add_member', 'freeze', 'member_list', 'remove_member', 'tune_check', 'unfreeze'
+  ],
   'an admin may manage members and thresholds as well'
 );
 
@@ -56,7 +58,8 @@ select is_empty(
   select rel.relname
   from pg_catalog.pg_class as rel
   where rel.relname in (
-    'access_look', 'call', 'forgetting', 'freeze', 'member', 'pseudonym_key', 'refusal', 'run', 'step', 'ticket'
+    'access_look', 'call', 'forgetting', 'freeze', 'member', 'pseudonym_key', 'refusal', 'run',
+    'step', 'ticket'
   )
     and rel.relnamespace = 'runbook'::regnamespace
     and has_table_privilege('runbook_admin', rel.oid, 'select')
