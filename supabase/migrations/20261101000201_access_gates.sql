@@ -313,8 +313,9 @@ comment on function runbook.api_setting(text) is
 'A setting pgrst.… of the role authenticator, or null where the database keeps none.';
 revoke all on function runbook.api_setting(text) from public;
 
--- The schemas that the Data API serves, or null where the database does not know.
-create function runbook.exposed_schemas()
+-- The schemas that the Data API serves, or null where nobody has told: the setting exposed_schemas
+-- of the runbook counts, else what the API itself reads from the database. Nothing is assumed.
+create function runbook.api_schemas()
 returns text[]
 language plpgsql
 stable
@@ -322,17 +323,27 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (
-    select array_agg(btrim(part.name, ' "') order by part.position)
-    from regexp_split_to_table(runbook.api_setting('pgrst.db_schemas'), ',')
-      with ordinality as part (name, position)
+  return coalesce(
+    (
+      select array_agg(told.name)
+      from runbook.setting as stg
+      cross join jsonb_array_elements_text(
+        case when jsonb_typeof(stg.value) = 'array' then stg.value else '[]' end
+      ) as told (name)
+      where stg.name = 'exposed_schemas'
+    ),
+    (
+      select array_agg(btrim(part.name, ' "') order by part.position)
+      from regexp_split_to_table(runbook.api_setting('pgrst.db_schemas'), ',')
+        with ordinality as part (name, position)
+    )
   );
 end;
 $$;
 
-comment on function runbook.exposed_schemas() is
-'The schemas in pgrst.db_schemas of the authenticator role, or null.';
-revoke all on function runbook.exposed_schemas() from public;
+comment on function runbook.api_schemas() is
+'The schemas that the Data API is known to serve, or null.';
+revoke all on function runbook.api_schemas() from public;
 
 -- The gate `exposed`: the Data API serves the table's schema.
 create function runbook.exposed_gate(relation oid)
@@ -343,7 +354,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_schemas constant text[] := runbook.exposed_schemas();
+  v_schemas constant text[] := runbook.api_schemas();
   v_schema constant text := (
     select nsp.nspname
     from pg_catalog.pg_class as rel
@@ -354,7 +365,8 @@ begin
   if v_schemas is null then
     return runbook.access_gate(
       'exposed', 'unknown',
-      'Which schemas the Data API serves is not kept in this database; see its settings.',
+      'Which schemas the Data API serves is not kept in this database; see its settings, or '
+      'record them: select runbook.set_setting(''exposed_schemas'', ''["public"]'').',
       jsonb_build_object('schema', v_schema)
     );
   end if;

@@ -118,7 +118,7 @@ begin
       ),
       '{}'
     )
-    from (select runbook.exposed_schemas()) as exposed (schemas)
+    from (select runbook.api_schemas()) as exposed (schemas)
   );
 end;
 $$;
