@@ -339,6 +339,7 @@ begin
     -- The log tells no more than the reports do, and each of its rows repeats the command.
     perform runbook.forget_old_ticks(least(v_kept_for, interval '1 day'));
     perform runbook.forget_old_reports(v_kept_for);
+    perform runbook.forget_old_looks();
   end if;
 
   if runbook.calls_are_due() or exists (select from runbook.runs_to_follow()) then

@@ -65,8 +65,8 @@ select bag_eq(
   $$,
   array[
     'cancel_backend', 'collect', 'end_slot_reader', 'evaluate_group', 'install_schedule',
-    'lock_for_transaction',
-    'reset_statement_statistics', 'ring', 'terminate_backend', 'tick'
+    'lock_for_transaction', 'release_locks', 'reset_statement_statistics', 'ring',
+    'terminate_backend', 'tick'
   ],
   'only these do: effects of the closed list, the bell, the schedule and locks'
 );
