@@ -128,7 +128,7 @@ select throws_ok(
   $$ select pg_temp.mark(true) $$, '55000', null, 'a refunded one is refused'
 );
 select throws_ok(
-  $$ select pg_temp.mark(true, '{"paid_again": false}') $$, 'RB412', null, 'and said so'
+  $$ select pg_temp.mark(true, '{"paid_again": false}') $$, '55000', null, 'and said so'
 );
 select is(
   pg_temp.mark(false, '{"paid_again": true}', 'Paid again by transfer on 3 May.')

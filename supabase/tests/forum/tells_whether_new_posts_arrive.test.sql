@@ -91,7 +91,9 @@ values
     '{"role": "authenticated", "sub": "cccccccc-0000-4000-8000-00000000c001"}'
   );
 select is(
-  pg_temp.finding('listens') #> '{evidence,subscriptions}', '1', 'that one is, to the forum, is told'
+  pg_temp.finding('listens') #> '{evidence,subscriptions}',
+  '1',
+  'that one is, to the forum, is told'
 );
 select unalike(pg_temp.diagnosis()::text, '%never%', 'its claims are not shown');
 
