@@ -7,6 +7,7 @@ import {
   compareEndpoint,
   compareStep,
   goals,
+  type SchoolResult,
 } from "./result.ts";
 import { table } from "./table.ts";
 
@@ -20,6 +21,9 @@ export function resultTables(result: BenchmarkResult): string {
     ...(result.many === null
       ? []
       : [`diagnose-login among ${count(result.many.crowd.users)} users, ms`, manyTable(result.many)]),
+    ...(result.school === null
+      ? []
+      : [`The school with ${count(result.school.crowd.posts)} posts, SQL, ms`, schoolTable(result.school)]),
     "A change of one row in SQL, ms",
     engineTable(result),
     "Random questions of access, and ms a call",
@@ -45,6 +49,7 @@ export function benchmarkPage(result: BenchmarkResult): string {
     `The goal for an endpoint is a median over HTTP of at most the SQL's and the empty function's together plus ${goals.overhead} ms. It says what verifying the caller, validating the body and building the answer may cost.`,
     goalTable(result),
     ...(result.many === null ? [] : manyChapter(result.many)),
+    ...(result.school === null ? [] : schoolChapter(result.school)),
     "## A change of one row",
     `Each statement ${result.engine[0]?.times.count ?? 0} times, in turns, in ms, in a transaction that has passed the door: \`runbook.remediate('unblock-login', …)\` as a dry run and applied, the undo of such a run where this version has one, and beside them a function as a team would write it without the runbook, which checks the role, deletes the row and asks the diagnosis whether the trouble is gone, without plan, images and record. The goal for applying is a median of at most ${goals.apply} ms and at most ${goals.timesByHand} times that of the function written by hand.`,
     engineTable(result),
@@ -99,6 +104,28 @@ function manyTable({ diagnoses }: CrowdResult): string {
       ms(sql.p99),
       ms(goals.diagnosisAmongMany),
       verdict(sql.p50 <= goals.diagnosisAmongMany),
+    ]),
+  );
+}
+
+function schoolChapter(school: SchoolResult): string[] {
+  const { students, classes, enrollments, posts } = school.crowd;
+  return [
+    "## In a big school",
+    `The diagnoses of the school's pack in SQL, after ${count(students)} students, ${count(enrollments)} enrolments in ${count(classes)} classes and ${count(posts)} posts were added (in ${seconds(school.fillMs)} s), ${school.diagnoses[0]?.times.count ?? 0} times each, another student each time, in ms. The school's own policies are part of it: they are evaluated as the student. The goal is a median of at most ${goals.diagnosisInBigSchool} ms.`,
+    schoolTable(school),
+  ];
+}
+
+function schoolTable({ diagnoses }: SchoolResult): string {
+  return table(
+    ["diagnosis", "p50", "p99", "at most", "goal"],
+    diagnoses.map(({ name, times }) => [
+      name,
+      ms(times.p50),
+      ms(times.p99),
+      ms(goals.diagnosisInBigSchool),
+      verdict(times.p50 <= goals.diagnosisInBigSchool),
     ]),
   );
 }

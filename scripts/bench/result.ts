@@ -3,6 +3,7 @@ import type { StartTimes } from "./bench-stack.ts";
 import { engineSteps } from "./engine-calls.ts";
 import type { Machine } from "./machine.ts";
 import type { Crowd } from "./million-users.ts";
+import type { SchoolCrowd } from "./school-crowd.ts";
 import type { Summary } from "./statistics.ts";
 
 /** The goals of the project, in ms. */
@@ -15,6 +16,8 @@ export const goals = {
   start: 15_000,
   /** A diagnosis in SQL, in a project of a million users. */
   diagnosisAmongMany: 10,
+  /** A diagnosis of the school in SQL, with a hundred thousand enrolments and a million posts. */
+  diagnosisInBigSchool: 100,
   /** Applying a change of one row in SQL. */
   apply: 6,
   /** How many times as long as the function written by hand applying may take. */
@@ -41,6 +44,13 @@ export interface CrowdResult {
   diagnoses: EndpointResult[];
 }
 
+/** Diagnoses of a big school, as SQL; ms. */
+export interface SchoolResult {
+  crowd: SchoolCrowd;
+  fillMs: number;
+  diagnoses: StepResult[];
+}
+
 /** One statement of the engine, or of what stands in its place; ms. */
 export interface StepResult {
   name: string;
@@ -56,6 +66,8 @@ export interface BenchmarkResult {
   accessCases: AccessCases;
   /** Null when it was left out. */
   many: CrowdResult | null;
+  /** Null when it was left out. */
+  school: SchoolResult | null;
   emptyColdStart: Summary;
   coldStarts: ColdStartResult[];
   starts: StartTimes;

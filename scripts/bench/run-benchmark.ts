@@ -9,7 +9,8 @@ import { createHttpClient } from "./http-client.ts";
 import { readMachine } from "./machine.ts";
 import { type MeasureOptions, measure, type Subject } from "./measure.ts";
 import { crowd, fillAuth } from "./million-users.ts";
-import type { BenchmarkResult, CrowdResult, EndpointResult, StepResult } from "./result.ts";
+import type { BenchmarkResult, CrowdResult, EndpointResult, SchoolResult, StepResult } from "./result.ts";
+import { fillSchool, schoolCrowd, schoolSubjects } from "./school-crowd.ts";
 import { openBlocks, openSqlCalls, type SqlCalls } from "./sql-calls.ts";
 import { type Summary, summarize } from "./statistics.ts";
 import { crowdWorkloads, subjectOf, type Workload, workloads } from "./workloads.ts";
@@ -57,6 +58,7 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
       engine: engine.subjects.map(({ name }): StepResult => ({ name, times: summaryOf(engineTimes, name) })),
       accessCases,
       many: options.quick ? null : await measureAmongMany(options, http, sql),
+      school: options.quick ? null : await measureInBigSchool(options, claims),
       emptyColdStart: summaryOf(coldTimes, emptyFunction),
       coldStarts: [...coldTimes.keys()]
         .filter((name) => name !== emptyFunction)
@@ -82,6 +84,28 @@ async function measureAmongMany(
     withProgress(warm, "among many users", progress),
   );
   return { crowd, fillMs, diagnoses: calls.map((workload) => resultOf(times, workload)) };
+}
+
+/** After the many users, in the same stack. */
+async function measureInBigSchool(
+  { stack, progress }: BenchmarkOptions,
+  claims: Record<string, unknown>,
+): Promise<SchoolResult> {
+  const fillMs = await fillSchool(stack.socket, schoolCrowd, progress);
+  const { subjects, close } = schoolSubjects(stack.databaseUrl, claims);
+  try {
+    const times = await measure(
+      subjects,
+      withProgress({ warmUp: 10, rounds: 100 }, "in a big school", progress),
+    );
+    return {
+      crowd: schoolCrowd,
+      fillMs,
+      diagnoses: subjects.map(({ name }) => ({ name, times: summaryOf(times, name) })),
+    };
+  } finally {
+    await close();
+  }
 }
 
 function resultOf(times: Map<string, number[]>, { name }: Workload): EndpointResult {

@@ -178,10 +178,7 @@ select
   now() - (40 - number) * interval '7 days'
 from public.klassen
 cross join generate_series(1, 34) as number
-where klassen.id in (
-  '30000000-0000-4000-8000-000000000001',
-  '30000000-0000-4000-8000-000000000004'
-)
+where klassen.id = '30000000-0000-4000-8000-000000000004'
 on conflict do nothing;
 
 -- 200 threads of 30 posts in the five classes that talk, and six threads for Conversatie. The

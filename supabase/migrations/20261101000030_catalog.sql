@@ -93,11 +93,14 @@ create table runbook.remediation (
   issue text,
   cures text[] not null,
   checks text[] not null default '{}',
+  reason jsonb not null default '{"type": "string", "minLength": 1, "maxLength": 1000}',
+  probes text[] not null default '{}',
   pack text,
   constraint remediation_pkey primary key (name),
   constraint remediation_issue_fkey foreign key (issue) references runbook.issue (name),
   constraint name_is_kebab_case check (name ~ '^[a-z][a-z0-9]*(-[a-z0-9]+)*$'),
   constraint parameters_is_an_object check (jsonb_typeof(parameters) = 'object'),
+  constraint reason_is_an_object check (jsonb_typeof(reason) = 'object'),
   constraint risk_is_low_or_high check (risk in ('low', 'high'))
 );
 
@@ -114,6 +117,10 @@ comment on column runbook.remediation.cures is 'Finding codes that must be gone 
 comment on column runbook.remediation.checks is
 'The checks that verify the change: of what they find with a code of `cures`, nothing that names
 this remediation with these parameters may be left. Each is looked for when it is asked.';
+comment on column runbook.remediation.reason is
+'JSON Schema of the reason that applying it asks for; its description says what to write.';
+comment on column runbook.remediation.probes is
+'Outside facts that the plan depends on, to be refreshed before it is made.';
 
 revoke all on table runbook.remediation from public;
 grant select on table runbook.remediation to runbook_viewer;

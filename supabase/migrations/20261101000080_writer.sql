@@ -1315,6 +1315,54 @@ begin
   -- Not in a block of its own: `set constraints` outlives the rollback around a nested one.
   perform runbook.settle_constraints();
 
+  -- What the application's triggers made that hangs on a new row is recorded with it: taking the
+  -- row back takes it along, and an undo must know that nobody else put it there.
+  for v_position in 1..(case when perform_rows.undoing then 0 else cardinality(v_steps) end) loop
+    continue when v_steps[v_position] ->> 'operation' <> 'insert'
+      or v_steps[v_position] -> 'side_effects' = '[]';
+
+    v_shape := runbook.row_shape_of((v_steps[v_position] ->> 'relation')::regclass);
+    v_key := v_steps[v_position] -> 'key';
+
+    begin
+      select hng.steps
+      into v_queue
+      from runbook.hanging_steps(
+        v_shape,
+        v_key,
+        array[]::runbook.declared_step[],
+        jsonb_build_object(format('%s %s', v_shape.name, v_key), false)
+      ) as hng;
+    exception
+      when feature_not_supported then
+        -- An undo will say the same.
+        v_queue := array[]::runbook.declared_step[];
+    end;
+
+    -- The deepest come first there, and last here.
+    for v_index in reverse cardinality(v_queue)..1 loop
+      v_next := v_queue[v_index];
+      v_shape := runbook.row_shape_of(v_next.relation);
+      v_name := format('%s %s', v_shape.name, v_next.key);
+
+      if v_next.operation = 'delete' and not v_latest ? v_name then
+        v_latest := v_latest || jsonb_build_object(v_name, cardinality(v_steps) + 1);
+        v_steps := v_steps || jsonb_build_object(
+          'position', cardinality(v_steps) + 1,
+          'kind', 'row',
+          'operation', 'insert',
+          'summary', format('A trigger of the application makes this row of %s.', v_shape.name),
+          'relation', v_shape.name,
+          'key', v_next.key,
+          'before', null,
+          'undo', runbook.row_undo_text('insert'),
+          'side_effects', '[]'::jsonb,
+          'content', '{"columns": []}'::jsonb
+        );
+      end if;
+    end loop;
+  end loop;
+
   -- Read again at the end: triggers may have had the last word.
   for v_position in 1..cardinality(v_steps) loop
     if v_shape.name is distinct from v_steps[v_position] ->> 'relation' then

@@ -128,7 +128,13 @@ declare
 begin
   if verification_of.remediation.issue is not null then
     v_diagnosis := runbook.diagnose(
-      verification_of.remediation.issue, verification_of.params
+      verification_of.remediation.issue,
+      (
+        select coalesce(jsonb_object_agg(param.key, param.value), '{}')
+        from jsonb_each(verification_of.params) as param (key, value)
+        inner join runbook.issue as iss on iss.name = verification_of.remediation.issue
+          and iss.parameters -> 'properties' ? param.key
+      )
     );
   end if;
 

@@ -57,9 +57,11 @@ comment on function runbook.plan_hash_of(text, jsonb, jsonb, bigint) is
 statement or call.';
 revoke all on function runbook.plan_hash_of(text, jsonb, jsonb, bigint) from public;
 
--- What is wrong with a request beside the remediation's own parameters. Applying needs a reason;
--- at high risk also the hash of a plan that was seen, and a name for the change.
+-- What is wrong with a request beside the remediation's own parameters. Applying needs a reason,
+-- which may have to tell more (a payment note), and then the problem says what; at high risk also
+-- the hash of a plan that was seen, and a name for the change.
 create function runbook.request_problems(
+  reason_schema jsonb,
   risk text,
   dry_run boolean,
   reason text,
@@ -73,15 +75,16 @@ parallel safe
 security invoker
 set search_path = ''
 as $$
-begin
-  return runbook.problems(
-    '{
-      "properties": {
-        "reason": {"type": "string", "minLength": 1, "maxLength": 1000},
-        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
-        "plan_hash": {"type": "string", "minLength": 64, "maxLength": 64}
-      }
-    }'::jsonb || case
+declare
+  v_problems constant jsonb := runbook.problems(
+    jsonb_build_object(
+      'properties',
+      jsonb_build_object(
+        'reason', request_problems.reason_schema,
+        'idempotency_key', '{"type": "string", "minLength": 1, "maxLength": 255}'::jsonb,
+        'plan_hash', '{"type": "string", "minLength": 64, "maxLength": 64}'::jsonb
+      )
+    ) || case
       when coalesce(request_problems.dry_run, false) then '{}'::jsonb
       when request_problems.risk = 'high'
         then '{"required": ["reason", "idempotency_key", "plan_hash"]}'::jsonb
@@ -95,13 +98,32 @@ begin
       )
     )
   );
+begin
+  return (
+    select coalesce(
+      jsonb_agg(
+        case
+          when prb.content ->> 'path' = 'reason' then prb.content || jsonb_build_object(
+            'message',
+            concat_ws(
+              ': ', prb.content ->> 'message', request_problems.reason_schema ->> 'description'
+            )
+          )
+          else prb.content
+        end
+        order by prb.position
+      ),
+      '[]'
+    )
+    from jsonb_array_elements(v_problems) with ordinality as prb (content, position)
+  );
 end;
 $$;
 
-comment on function runbook.request_problems(text, boolean, text, text, text) is
-'Problems of a request to remediate, as an array of {path, message}: applying needs a reason, and
-at high risk an idempotency_key and a plan_hash.';
-revoke all on function runbook.request_problems(text, boolean, text, text, text) from public;
+comment on function runbook.request_problems(jsonb, text, boolean, text, text, text) is
+'Problems of a request to remediate, as an array of {path, message}: applying needs a reason that
+fits its JSON Schema, and at high risk an idempotency_key and a plan_hash.';
+revoke all on function runbook.request_problems(jsonb, text, boolean, text, text, text) from public;
 
 -- Parameters as a run keeps them. A property of `"format": "age"` takes `30 days` and becomes the
 -- time that was 30 days ago; a time stays as it is, so a plan's parameters can be sent back. One of
@@ -546,6 +568,11 @@ begin
       else '[]'
     end
     || runbook.request_problems(
+      -- A run is taken back for any reason.
+      case
+        when v_undone.id is null then v_remediation.reason
+        else '{"type": "string", "minLength": 1, "maxLength": 1000}'
+      end,
       v_remediation.risk,
       v_dry_run,
       v_run.reason,

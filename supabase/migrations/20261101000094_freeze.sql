@@ -70,7 +70,14 @@ parallel safe
 security invoker
 set search_path = ''
 as $$
-  select runbook.request_problems('low', false, reason_problems.reason, null, null);
+  select runbook.request_problems(
+    '{"type": "string", "minLength": 1, "maxLength": 1000}',
+    'low',
+    false,
+    reason_problems.reason,
+    null,
+    null
+  );
 $$;
 
 comment on function runbook.reason_problems(text) is

@@ -57,18 +57,23 @@ waits for: relation, pid, is_granted, seconds, and a description for people.';
 revoke all on function runbook.exclusive_locks() from public;
 
 -- The name of a relation as one writes it in SQL, with its schema; null when it is gone.
+-- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.relation_name(relation oid)
 returns text
-language sql
+language plpgsql
 stable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select format('%I.%I', nsp.nspname, rel.relname) collate "default"
-  from pg_catalog.pg_class as rel
-  inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
-  where rel.oid = relation_name.relation;
+begin
+  return (
+    select format('%I.%I', nsp.nspname, rel.relname) collate "default"
+    from pg_catalog.pg_class as rel
+    inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
+    where rel.oid = relation_name.relation
+  );
+end;
 $$;
 
 comment on function runbook.relation_name(oid) is

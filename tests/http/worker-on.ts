@@ -1,14 +1,17 @@
 import { inject } from "vitest";
 import type { EndpointParts } from "../../supabase/functions/_shared/endpoint.ts";
+import type { Management } from "../../supabase/functions/_shared/env.ts";
 import { createWorker } from "../../supabase/functions/_shared/worker.ts";
 
 /** The parts of an endpoint in this process, on another database or another API than the stack's functions have. */
 export function partsOn({
   databaseUrl = inject("databaseUrl"),
   supabaseUrl = inject("url"),
+  management,
 }: {
   databaseUrl?: string;
   supabaseUrl?: string;
+  management?: Management;
 }): EndpointParts & { end(): Promise<void>; lines: string[] } {
   const worker = createWorker(
     {
@@ -18,6 +21,7 @@ export function partsOn({
       secretKeys: { default: inject("secretKey") },
       jwks: { keys: [] },
       executionId: undefined,
+      management,
     },
     "test",
   );

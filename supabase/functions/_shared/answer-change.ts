@@ -27,9 +27,15 @@ export interface Change {
   name: string;
   params: Json;
   /** Looks at what is asked for, behind the door. */
-  examine(transaction: Statements): Promise<Problem[]>;
+  examine(transaction: Statements): Promise<Examined>;
   /** Plans or applies it. */
   perform(transaction: Statements, asked: Asked): Promise<Json>;
+}
+
+/** What is wrong with a request, and the outside facts that its plan depends on. */
+export interface Examined {
+  problems: Problem[];
+  probes: readonly string[];
 }
 
 const step = z.looseObject({
@@ -76,14 +82,18 @@ export async function answerChange(exchange: Exchange, read: (body: Json) => Cha
   const change = read(rest);
 
   const apply = (): Promise<Json> =>
-    worker.connection.transaction("as configured", async (transaction) => {
-      await passDoor(transaction, caller, requestId, limits);
-      refuseProblems([...envelopeProblems(envelope), ...(await change.examine(transaction))]);
-      const asked = openEnvelope(envelope);
-      return await change.perform(transaction, asked).catch((error: unknown) => {
-        throw inCallersWords(asked.dryRun ? planError(error) : error);
-      });
-    });
+    lookingOutside(exchange, (due) =>
+      worker.connection.transaction("as configured", async (transaction) => {
+        await passDoor(transaction, caller, requestId, limits);
+        const { problems, probes } = await change.examine(transaction);
+        refuseProblems([...envelopeProblems(envelope), ...problems]);
+        due(probes);
+        const asked = openEnvelope(envelope);
+        return await change.perform(transaction, asked).catch((error: unknown) => {
+          throw inCallersWords(asked.dryRun ? planError(error) : error);
+        });
+      }),
+    );
   const result =
     envelope.fields.dry_run === true
       ? await apply()
@@ -93,6 +103,35 @@ export async function answerChange(exchange: Exchange, read: (body: Json) => Cha
           apply,
         );
   return answerRun(await finish(worker, remediation.parse(result)));
+}
+
+/** Thrown where a plan needs facts that nobody has looked at: nothing was done yet. */
+class LookFirst extends Error {
+  override name = "LookFirst";
+  readonly names: readonly string[];
+
+  constructor(names: readonly string[]) {
+    super("These probes are due.");
+    this.names = names;
+  }
+}
+
+/** Does it, and where `due` finds probes that are too old, looks at them and does it anew. */
+async function lookingOutside(
+  exchange: Exchange,
+  attempt: (due: (probes: readonly string[]) => void) => Promise<Json>,
+): Promise<Json> {
+  const { probes, connection } = exchange.worker;
+  try {
+    return await attempt((names) => {
+      const due = probes.due(names);
+      if (due.length > 0) throw new LookFirst(due);
+    });
+  } catch (error) {
+    if (!(error instanceof LookFirst)) throw error;
+    exchange.unrecorded = await probes.record(connection.statements, await probes.look(error.names));
+    return await attempt(() => {});
+  }
 }
 
 /** Does what follows the commit of a run, and answers the run as it then is. */

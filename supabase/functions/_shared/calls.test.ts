@@ -22,15 +22,24 @@ const call: Call = {
   attempt: 1,
 };
 
+const management = { url: "http://api.example", token: "sbp_x", projectRef: "abcdefghijklmnopqrst" };
+const shutdown = {
+  service: "management",
+  method: "POST",
+  path: "/projects/abcdefghijklmnopqrst/config/realtime/shutdown",
+  body: null,
+};
+
 async function sendTo(
   answer: () => Promise<Response>,
   changed: Partial<Call> = {},
+  more: Partial<Parameters<typeof send>[1]["environment"]> = {},
 ): Promise<{ outcome: Awaited<ReturnType<typeof send>>; asked: Request[] }> {
   const asked: Request[] = [];
   const outcome = await send(
     { ...call, ...changed },
     {
-      environment,
+      environment: { ...environment, ...more },
       fetch: async (input, init) => {
         asked.push(new Request(input, init));
         return await answer();
@@ -108,5 +117,38 @@ test("without a secret key nothing is sent, and it may be tried again", async ()
   const fetch = (): Promise<Response> => Promise.reject(new Error("sent"));
   expect(await send(call, { environment: { ...environment, secretKeys: {} }, fetch })).toEqual({
     error: "no_secret_key",
+  });
+});
+
+test("the Management API is called with its own token and no key of the project", async () => {
+  const { outcome, asked } = await sendTo(async () => new Response(null, { status: 204 }), shutdown, {
+    management,
+  });
+  expect(outcome).toEqual({ status: 204 });
+  const [request] = asked;
+  expect(request?.url).toBe("http://api.example/v1/projects/abcdefghijklmnopqrst/config/realtime/shutdown");
+  expect(request?.headers.get("authorization")).toBe("Bearer sbp_x");
+  expect(request?.headers.get("apikey")).toBeNull();
+  expect(request?.redirect).toBe("manual");
+});
+
+test("a path does not leave the Management API", async () => {
+  const changed = { ...shutdown, path: "/../../evil" };
+  const { outcome, asked } = await sendTo(async () => new Response(), changed, { management });
+  expect(outcome).toEqual({ status: 400, error: "no_such_address" });
+  expect(asked).toEqual([]);
+});
+
+test("without a token the Management API is not called", async () => {
+  const { outcome, asked } = await sendTo(async () => new Response(), shutdown);
+  expect(outcome).toEqual({ error: "no_management_token" });
+  expect(asked).toEqual([]);
+});
+
+test("a page of somebody in between is no answer of the service", async () => {
+  const page = new Response("<html>", { headers: { "content-type": "text/html; charset=utf-8" } });
+  expect((await sendTo(async () => page, shutdown, { management })).outcome).toEqual({
+    status: 502,
+    error: "not_the_service",
   });
 });

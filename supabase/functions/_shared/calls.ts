@@ -52,18 +52,16 @@ export async function send(
   call: Call,
   { environment, fetch = globalThis.fetch }: Pick<Sender, "environment" | "fetch">,
 ): Promise<Outcome> {
-  const url = addressOf(call, environment);
-  if (url === undefined) return { status: 400, error: "no_such_address" };
-  const key = environment.secretKeys["default"] ?? Object.values(environment.secretKeys)[0];
-  if (key === undefined) return { error: "no_secret_key" };
+  const service = serviceOf(call.service, environment);
+  if (typeof service === "string") return { error: service };
+  const url = service === undefined ? undefined : addressOf(call, service.base);
+  if (service === undefined || url === undefined) return { status: 400, error: "no_such_address" };
   try {
     const response = await fetch(url, {
       method: call.method,
       headers: {
-        // The gateway makes a token of the service role from it; a secret key is none itself.
-        apikey: key,
+        ...service.headers,
         "idempotency-key": call.idempotency_key,
-        "x-supabase-api-version": "2024-01-01",
         ...(call.body === null || call.body === undefined ? {} : { "content-type": "application/json" }),
       },
       ...(call.body === null || call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
@@ -77,11 +75,31 @@ export async function send(
   }
 }
 
+/** Where a service is and what it is shown; a word when it cannot be asked from here, nothing for an unknown one. */
+function serviceOf(
+  name: string,
+  { supabaseUrl, secretKeys, management }: Environment,
+): { base: string; headers: Record<string, string> } | string | undefined {
+  if (name === "management") {
+    if (management === undefined) return "no_management_token";
+    return {
+      base: `${management.url}/v1/`,
+      headers: { accept: "application/json", authorization: `Bearer ${management.token}` },
+    };
+  }
+  if (name !== "auth") return undefined;
+  const key = secretKeys["default"] ?? Object.values(secretKeys)[0];
+  if (key === undefined) return "no_secret_key";
+  return {
+    base: `${supabaseUrl}/auth/v1/`,
+    // The gateway makes a token of the service role from it; a secret key is none itself.
+    headers: { apikey: key, "x-supabase-api-version": "2024-01-01" },
+  };
+}
+
 /** The address of a call, which stays below its service's base whatever the path holds. */
-function addressOf({ service, path }: Call, { supabaseUrl }: Environment): string | undefined {
-  if (service !== "auth" || !path.startsWith("/")) return undefined;
-  const base = `${supabaseUrl}/auth/v1/`;
-  if (!URL.canParse(base + path.slice(1))) return undefined;
+function addressOf({ path }: Call, base: string): string | undefined {
+  if (!path.startsWith("/") || !URL.canParse(base + path.slice(1))) return undefined;
   const { href } = new URL(base + path.slice(1));
   return href.startsWith(new URL(base).href) ? href : undefined;
 }
@@ -90,6 +108,9 @@ function addressOf({ service, path }: Call, { supabaseUrl }: Environment): strin
 async function outcomeOf(response: Response): Promise<Outcome> {
   if (response.ok) {
     await response.body?.cancel();
+    // Neither service speaks HTML: it is somebody's page in between, and nothing was done.
+    if (response.headers.get("content-type")?.startsWith("text/html"))
+      return { status: 502, error: "not_the_service" };
     return { status: response.status };
   }
   const error = codeOf(await response.text().catch(() => ""));

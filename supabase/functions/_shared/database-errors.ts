@@ -136,7 +136,7 @@ function ownWords(error: postgres.PostgresError): ApiErrorOptions {
   // The engine says who holds a lock; Postgres alone does not.
   if (error.code === "55P03")
     return blocking.safeParse(parseDetails(error.detail)).success ? said(error) : {};
-  if (!/^RB(400|404|405|408|409|410|419|423|429|503)$/.test(error.code)) return {};
+  if (!/^RB(400|404|405|408|409|410|412|419|423|429|503)$/.test(error.code)) return {};
   // The text of RB400 says less than the details.
   if (error.code === "RB400") return { details: parseDetails(error.detail) };
   return said(error);

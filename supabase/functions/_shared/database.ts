@@ -91,19 +91,19 @@ export async function readIssue(
 }
 
 /**
- * The JSON Schema of a remediation's parameters.
+ * The JSON Schema of a remediation's parameters and the probes to refresh before it is planned.
  * @throws ApiError 404 when the catalog has an issue of this name.
  */
 export async function readRemediation(
   sql: Statements,
   remediation: string,
-): Promise<{ parameters: unknown }> {
+): Promise<{ parameters: unknown; probes: string[] }> {
   const [row] = await sql`
     select
       runbook.parameters(${remediation}::text) as parameters,
-      exists (select from runbook.remediation as rem where rem.name = ${remediation}::text) as is_there`;
-  if (row?.["is_there"] !== true) throw new ApiError("UNKNOWN_ENTRY");
-  return { parameters: row["parameters"] };
+      (select to_jsonb(rem.probes) from runbook.remediation as rem where rem.name = ${remediation}::text) as probes`;
+  if (row?.["probes"] === null) throw new ApiError("UNKNOWN_ENTRY");
+  return { parameters: row?.["parameters"], probes: z.array(z.string()).parse(row?.["probes"]) };
 }
 
 /** Diagnoses an issue. */

@@ -26,6 +26,27 @@ test("RUNBOOK_DB_URL comes before SUPABASE_DB_URL unless it is empty", () => {
   expect(readEnvironment({ ...given, RUNBOOK_DB_URL: "" }).databaseUrl).toBe(given.SUPABASE_DB_URL);
 });
 
+test("the Management API is known by its token, and the project by its host", () => {
+  const hosted = { ...given, SUPABASE_URL: "https://abcdefghijklmnopqrst.supabase.co" };
+  expect(readEnvironment(hosted).management).toBeUndefined();
+  expect(readEnvironment({ ...hosted, RUNBOOK_MANAGEMENT_TOKEN: "sbp_x" }).management).toEqual({
+    url: "https://api.supabase.com",
+    token: "sbp_x",
+    projectRef: "abcdefghijklmnopqrst",
+  });
+  const elsewhere = {
+    ...given,
+    RUNBOOK_MANAGEMENT_TOKEN: "sbp_x",
+    RUNBOOK_MANAGEMENT_URL: "http://127.0.0.1:1234/",
+    RUNBOOK_PROJECT_REF: "tsrqponmlkjihgfedcba",
+  };
+  expect(readEnvironment(elsewhere).management).toEqual({
+    url: "http://127.0.0.1:1234",
+    token: "sbp_x",
+    projectRef: "tsrqponmlkjihgfedcba",
+  });
+});
+
 test("without keys nobody is let in", () => {
   const { SUPABASE_URL, SUPABASE_DB_URL } = given;
   const environment = readEnvironment({ SUPABASE_URL, SUPABASE_DB_URL });
@@ -40,6 +61,10 @@ test.each([
   [{ SUPABASE_SECRET_KEYS: "hidden" }, "SUPABASE_SECRET_KEYS"],
   [{ SUPABASE_SECRET_KEYS: '{"default":""}' }, "SUPABASE_SECRET_KEYS"],
   [{ SUPABASE_JWKS: '["hidden"]' }, "SUPABASE_JWKS"],
+  [{ RUNBOOK_MANAGEMENT_TOKEN: "hidden" }, "RUNBOOK_PROJECT_REF"],
+  [{ RUNBOOK_PROJECT_REF: "../hidden" }, "RUNBOOK_PROJECT_REF"],
+  [{ RUNBOOK_MANAGEMENT_URL: "http://hidden.example" }, "RUNBOOK_MANAGEMENT_URL"],
+  [{ RUNBOOK_MANAGEMENT_URL: "http://localhost.hidden.example" }, "RUNBOOK_MANAGEMENT_URL"],
 ])("a variable with a problem is named, its value is not: %j", (change, variable) => {
   const read = (): unknown => readEnvironment({ ...given, ...change });
   expect(read).toThrow(EnvironmentError);

@@ -89,3 +89,90 @@ test.each(["", "null", "<html>", `{"external":{"email":"yes"}}`])(
     ]);
   },
 );
+
+const hosted = {
+  ...environment,
+  supabaseUrl: "https://abcdefghijklmnopqrst.supabase.co",
+  secretKeys: { default: "sb_secret_x" },
+};
+const management = { url: "http://127.0.0.1:1", token: "sbp_x", projectRef: "abcdefghijklmnopqrst" };
+
+async function lookAtRealtime(
+  given: typeof hosted & { management?: typeof management },
+  answer: unknown,
+): Promise<{ seen: unknown; asked: Request[] }> {
+  const asked: Request[] = [];
+  const probes = new Probes(given, {
+    fetch: async (input, init) => {
+      asked.push(new Request(input, init));
+      return answer instanceof Response ? answer : Response.json(answer);
+    },
+  });
+  const [seen] = await probes.look(["realtime_health"]);
+  return { seen, asked };
+}
+
+test("Realtime is asked for its health at its own address, with the secret key", async () => {
+  const { seen, asked } = await lookAtRealtime(hosted, {
+    data: { healthy: true, db_connected: false, connected_cluster: 0, region: "hidden" },
+  });
+  expect(seen).toEqual({
+    name: "realtime_health",
+    ok: true,
+    evidence: {
+      by: "realtime",
+      status: 200,
+      error: null,
+      took_ms: expect.any(Number),
+      healthy: true,
+      db_connected: false,
+      connected_cluster: 0,
+    },
+  });
+  expect(asked.map(({ url, headers }) => [url, headers.get("apikey")])).toEqual([
+    [
+      "https://abcdefghijklmnopqrst.supabase.co/realtime/v1/api/tenants/abcdefghijklmnopqrst/health",
+      "sb_secret_x",
+    ],
+  ]);
+});
+
+test("elsewhere than on the platform the tenant has the name that it has in Docker", async () => {
+  const { asked } = await lookAtRealtime({ ...hosted, supabaseUrl: "http://api.example" }, {});
+  expect(asked[0]?.url).toBe("http://api.example/realtime/v1/api/tenants/realtime-dev/health");
+});
+
+test("where there is a token the Management API is asked, and told nothing else", async () => {
+  const { seen, asked } = await lookAtRealtime({ ...hosted, management }, [
+    { name: "rest", status: "UNHEALTHY" },
+    { name: "realtime", status: "ACTIVE_HEALTHY", info: { replication_connected: true, name: "hidden" } },
+  ]);
+  expect(seen).toMatchObject({
+    ok: true,
+    evidence: {
+      by: "management_api",
+      project_ref: "abcdefghijklmnopqrst",
+      healthy: true,
+      state: "ACTIVE_HEALTHY",
+      replication_connected: true,
+    },
+  });
+  const [request] = asked;
+  expect(request?.url).toBe("http://127.0.0.1:1/v1/projects/abcdefghijklmnopqrst/health?services=realtime");
+  expect(request?.headers.get("authorization")).toBe("Bearer sbp_x");
+  expect(request?.headers.get("apikey")).toBeNull();
+  expect(request?.redirect).toBe("manual");
+  expect(JSON.stringify(seen)).not.toMatch(/sbp_x|hidden/);
+});
+
+test.each([
+  [[{ name: "realtime", status: "UNHEALTHY" }], { healthy: false, error: null }],
+  [[{ name: "auth", status: "ACTIVE_HEALTHY" }], { error: "unreadable" }],
+  [{ message: "hidden" }, { error: "unreadable" }],
+  [new Response("<html>hidden</html>"), { error: "unreadable" }],
+  [new Response("hidden", { status: 401 }), { status: 401 }],
+])("what is no good news of Realtime is not ok: %j", async (answer, evidence) => {
+  const { seen } = await lookAtRealtime({ ...hosted, management }, answer);
+  expect(seen).toMatchObject({ ok: false, evidence: { by: "management_api", ...evidence } });
+  expect(JSON.stringify(seen)).not.toContain("hidden");
+});

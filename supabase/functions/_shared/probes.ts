@@ -26,7 +26,8 @@ export class Probes {
     const parts = { environment, fetch, now };
     this.#looks = new Map([
       ["auth_health", () => lookAtAuth("health", parts, readHealth)],
-      ["auth_settings", () => lookAtAuth("settings", parts, readSettings)],
+      ["auth_settings", () => lookAtAuth("settings", parts, readAs(settings))],
+      ["realtime_health", () => lookAtRealtime(parts)],
       ["functions_version", () => Promise.resolve({ ok: true, evidence: { version: VERSION } })],
     ]);
   }
@@ -76,25 +77,92 @@ const settings = z.object({
   saml_enabled: z.boolean().optional(),
 });
 
+const connections = z.object({
+  db_connected: z.boolean().optional(),
+  replication_connected: z.boolean().optional(),
+  connected_cluster: z.number().optional(),
+});
+
+/** What Realtime tells of itself. */
+const tenantHealth = z
+  .object({ data: connections.extend({ healthy: z.boolean() }) })
+  .transform(({ data }): Record<string, unknown> => data);
+
+/** What the Management API tells of Realtime, among the services that it was asked about. */
+const projectHealth = z
+  .array(z.object({ name: z.string(), status: z.string().max(40), info: connections.optional() }))
+  .transform((services, context): Record<string, unknown> => {
+    const realtime = services.find(({ name }) => name === "realtime");
+    if (realtime === undefined) {
+      context.addIssue({ code: "custom", message: "does not tell of realtime" });
+      return z.NEVER;
+    }
+    const { status: state, info } = realtime;
+    return { healthy: state === "ACTIVE_HEALTHY", state, ...info };
+  });
+
+interface Parts {
+  environment: Environment;
+  fetch: typeof globalThis.fetch;
+  now: () => number;
+}
+
 /** Asks Auth at a path; `read` makes more evidence of a good answer, or nothing of one that does not fit. */
-async function lookAtAuth(
-  path: string,
-  {
-    environment,
-    fetch,
-    now,
-  }: { environment: Environment; fetch: typeof globalThis.fetch; now: () => number },
-  read: (response: Response) => Promise<Record<string, unknown> | undefined>,
+function lookAtAuth(path: string, parts: Parts, read: Reader): Promise<Look> {
+  const { supabaseUrl, publishableKeys } = parts.environment;
+  const key = publishableKeys["default"] ?? Object.values(publishableKeys)[0];
+  return lookAt(`${supabaseUrl}/auth/v1/${path}`, key === undefined ? {} : { apikey: key }, parts, read);
+}
+
+/**
+ * Asks how Realtime is: the Management API where there is a token for it, else Realtime's own address, which on the
+ * platform is not open to a project's keys.
+ */
+async function lookAtRealtime(parts: Parts): Promise<Look> {
+  const { supabaseUrl, secretKeys, management } = parts.environment;
+  const key = secretKeys["default"] ?? Object.values(secretKeys)[0];
+  const [name = ""] = new URL(supabaseUrl).hostname.split(".");
+  const tenant = /^[a-z]{20}$/.test(name) ? name : "realtime-dev";
+  const seen =
+    management === undefined
+      ? await lookAt(
+          `${supabaseUrl}/realtime/v1/api/tenants/${tenant}/health`,
+          key === undefined ? {} : { apikey: key },
+          parts,
+          readAs(tenantHealth),
+        )
+      : await lookAt(
+          `${management.url}/v1/projects/${management.projectRef}/health?services=realtime`,
+          { authorization: `Bearer ${management.token}` },
+          parts,
+          readAs(projectHealth),
+        );
+  const asked =
+    management === undefined
+      ? { by: "realtime" }
+      : { by: "management_api", project_ref: management.projectRef };
+  return { ok: seen.evidence["healthy"] === true, evidence: { ...seen.evidence, ...asked } };
+}
+
+type Reader = (response: Response) => Promise<Record<string, unknown> | undefined>;
+
+/** Asks at an address; never rejects. */
+async function lookAt(
+  url: string,
+  headers: Record<string, string>,
+  { fetch, now }: Parts,
+  read: Reader,
 ): Promise<Look> {
   const startedAt = now();
-  const key = environment.publishableKeys["default"] ?? Object.values(environment.publishableKeys)[0];
   const seen = (ok: boolean, evidence: Record<string, unknown>): Look => ({
     ok,
     evidence: { status: null, error: null, ...evidence, took_ms: Math.round(now() - startedAt) },
   });
   try {
-    const response = await fetch(`${environment.supabaseUrl}/auth/v1/${path}`, {
-      headers: key === undefined ? {} : { apikey: key },
+    // Elsewhere the key has no business.
+    const response = await fetch(url, {
+      headers,
+      redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
     const { ok, status } = response;
@@ -115,11 +183,14 @@ async function readHealth(response: Response): Promise<Record<string, unknown>> 
   return {};
 }
 
-async function readSettings(response: Response): Promise<Record<string, unknown> | undefined> {
-  const text = await response.text();
-  try {
-    return settings.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+/** Reads an answer as JSON of a shape. */
+function readAs(shape: z.ZodType<Record<string, unknown>>): Reader {
+  return async (response) => {
+    const text = await response.text();
+    try {
+      return shape.safeParse(JSON.parse(text)).data;
+    } catch {
+      return undefined;
+    }
+  };
 }

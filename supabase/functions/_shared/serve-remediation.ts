@@ -30,7 +30,7 @@ function readNamed({ worker: { catalog } }: Exchange, name: string, params: Reco
     params,
     examine: async (transaction) => {
       const entry = catalog.get(name) ?? catalog.learn(name, await readRemediation(transaction, name));
-      return findProblems(entry.parameters, params);
+      return { problems: findProblems(entry.parameters, params), probes: entry.probes };
     },
     perform: (transaction, asked) => remediate(transaction, { name, params, ...asked }),
   };
@@ -45,9 +45,9 @@ function readAny(body: Record<string, unknown>): Change {
     params,
     examine: async (transaction) => {
       const problems = nameProblems("remediation", body);
-      if (problems.length > 0) return problems;
-      const { parameters } = new Catalog().learn(name, await readRemediation(transaction, name));
-      return problemsBelow("params", findProblems(parameters, params));
+      if (problems.length > 0) return { problems, probes: [] };
+      const { parameters, probes } = new Catalog().learn(name, await readRemediation(transaction, name));
+      return { problems: problemsBelow("params", findProblems(parameters, params)), probes };
     },
     perform: (transaction, asked) => remediate(transaction, { name, params, ...asked }),
   };

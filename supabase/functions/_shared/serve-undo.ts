@@ -22,7 +22,7 @@ function readUndo(params: Record<string, unknown>): Change {
   return {
     name: "undo-remediation",
     params,
-    examine: () => Promise.resolve(findProblems(schema, params)),
+    examine: () => Promise.resolve({ problems: findProblems(schema, params), probes: [] }),
     perform: (transaction, asked) => undo(transaction, String(schema.parse(params).run_id), asked),
   };
 }

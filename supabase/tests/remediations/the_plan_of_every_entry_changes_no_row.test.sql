@@ -23,6 +23,18 @@ insert into public.auth_rate_limits (identifier, blocked_until)
 values
   ('new@test.example', now() + interval '1 hour'),
   ('out@test.example', now() + interval '1 hour');
+insert into public.profiles (id, email)
+values
+  ('bbbbbbbb-0000-4000-8000-000000000991', 'new@test.example'),
+  ('bbbbbbbb-0000-4000-8000-000000000992', 'out@test.example')
+on conflict do nothing;
+insert into public.klassen (id, name) values ('cccccccc-0000-4000-8000-000000000993', 'Test');
+insert into public.inschrijvingen (id, student_id, class_id)
+values (
+  'cccccccc-0000-4000-8000-000000000994',
+  'bbbbbbbb-0000-4000-8000-000000000991',
+  'cccccccc-0000-4000-8000-000000000993'
+);
 -- So that something is on record to forget.
 create temporary table earlier as
 select runbook.remediate(
@@ -49,7 +61,13 @@ values
   ('vacuum-table', '{"table": "public.test_plan"}'),
   ('analyze-table', '{"table": "public.test_plan"}'),
   ('archive-rows', '{"table": "public.test_plan", "column": "at", "older_than": "1 year"}'),
-  ('reset-query-statistics', '{}');
+  ('reset-query-statistics', '{}'),
+  ('mark-enrollment-paid', '{"enrollment_id": "cccccccc-0000-4000-8000-000000000994"}'),
+  (
+    'enroll-student',
+    '{"email": "out@test.example", "class_id": "cccccccc-0000-4000-8000-000000000993"}'
+  ),
+  ('restart-realtime', '{}');
 
 -- So that there is a finding to suppress.
 select runbook.shift_clock('1 second');
