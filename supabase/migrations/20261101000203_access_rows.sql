@@ -154,8 +154,7 @@ begin
       case
         when condition_statement.question ->> 'over' = 'new' then format(
           condition_statement.ask ->> 'new_source',
-          'pg_catalog.unnest(' || condition_statement.source || ')',
-          condition_statement.content
+          'pg_catalog.unnest(' || condition_statement.source || ')'
         )
         -- A policy may name the columns of the system, which a row alone does not have.
         when condition_statement.form = 'places' then format(

@@ -433,9 +433,11 @@ declare
   v_relation constant oid := (judged_rows.question ->> 'relation')::oid;
   v_command constant text := judged_rows.question ->> 'command';
   v_role constant text := judged_rows.subject ->> 'role';
-  v_row constant jsonb := coalesce(judged_rows.question -> 'row', '{}');
   v_needs_row constant boolean := v_command in ('insert', 'update');
   v_columns constant jsonb := runbook.access_columns(v_relation, v_needs_row);
+  v_literals constant jsonb := runbook.literals_of(
+    v_columns, coalesce(judged_rows.question -> 'row', '{}')
+  );
   v_name constant text := (
     select rel.relname from pg_catalog.pg_class as rel where rel.oid = v_relation
   );
@@ -450,14 +452,9 @@ begin
     'settings', runbook.api_settings(
       judged_rows.question ->> 'schema', v_name, v_command, judged_rows.subject -> 'claims'
     ),
-    'content', jsonb_build_object('row', v_row),
+    'content', '{}'::jsonb,
     'new_source', case
-      when v_needs_row then runbook.new_source(
-        v_relation,
-        v_columns,
-        array(select named.key from jsonb_object_keys(v_row) as named (key)),
-        v_command
-      )
+      when v_needs_row then runbook.new_source(v_relation, v_columns, v_literals, v_command)
     end
   );
 
@@ -472,7 +469,7 @@ begin
   end if;
 
   v_failure := runbook.plan_failure(
-    judged_rows.question, v_role, v_columns, v_ask -> 'settings', judged_rows.until
+    judged_rows.question, v_role, v_literals, v_ask -> 'settings', judged_rows.until
   );
 
   if v_command = 'insert' and not judged_rows.question ? 'row' then
@@ -543,25 +540,22 @@ begin
           runbook.relation_name((seen_through.question ->> 'relation')::oid),
           case
             when cardinality(v_filter) = 0 then ''
-            else format(
-              'cross join pg_catalog.jsonb_to_record($2) as sought_value (%s) where %s',
-              runbook.record_columns(seen_through.columns, v_filter),
-              (
-                select string_agg(
-                  case
-                    when v_match -> named.name = 'null' then format('target.%I is null', named.name)
-                    else format('target.%1$I = sought_value.%1$I', named.name)
-                  end,
-                  ' and '
-                )
-                from unnest(v_filter) as named (name)
+            else 'where ' || (
+              select string_agg(
+                case
+                  when literal.value is null then format('target.%I is null', literal.key)
+                  else format('target.%I = %L', literal.key, literal.value)
+                end,
+                ' and '
               )
+              from jsonb_each_text(runbook.literals_of(seen_through.columns, v_match))
+                as literal (key, value)
             )
           end,
           seen_through.question ->> 'limit'
         )
       ],
-      v_match,
+      '{}',
       seen_through.settings,
       seen_through.until
     )

@@ -64,8 +64,9 @@ select bag_eq(
     and fun.proname <> 'missing_extension_rights'
   $$,
   array[
-    'cancel_backend', 'collect', 'evaluate_group', 'install_schedule', 'lock_for_transaction',
-    'release_locks', 'reset_statement_statistics', 'ring', 'terminate_backend', 'tick'
+    'cancel_backend', 'collect', 'end_slot_reader', 'evaluate_group', 'install_schedule',
+    'lock_for_transaction', 'release_locks', 'reset_statement_statistics', 'ring',
+    'terminate_backend', 'tick'
   ],
   'only these do: effects of the closed list, the bell, the schedule and locks'
 );
