@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import postgres from "postgres";
 import {
-  checkNames,
+  chosenChecks,
   composeReport,
   diagnose,
   enter,
@@ -53,9 +53,9 @@ export function openSqlCalls(databaseUrl: string, claims: Record<string, unknown
       sql.begin(async (transaction) => {
         await admit(transaction);
         const entries: Record<string, unknown>[] = [];
-        for (const check of await checkNames(transaction))
+        for (const check of await chosenChecks(transaction, { checks: null, groups: null }))
           entries.push(await transaction.savepoint((savepoint) => runCheck(savepoint, check)));
-        return composeReport(transaction, entries, false);
+        return composeReport(transaction, entries, { detail: false, isPartial: false });
       }),
     close: () => sql.end({ timeout: 1 }),
   };

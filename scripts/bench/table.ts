@@ -11,3 +11,8 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   );
   return [line(head), line(rule), ...rows.map(line)].join("\n");
 }
+
+/** A number rounded to a whole one, as people read it. */
+export function wholeNumber(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}

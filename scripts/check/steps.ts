@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadModule } from "libpg-query";
 import { checkSql } from "./check-sql.ts";
+import { checksPage, compareChecksPage, renderChecksPage } from "./compare/checks-page.ts";
 import { compareErrorPage } from "./compare/error-page.ts";
 import { compareFunctionsConfig } from "./compare/functions-config.ts";
 import { compareIssuePages } from "./compare/issue-pages.ts";
@@ -57,7 +58,7 @@ export function planSteps(context: ToolContext, fix: boolean, named: readonly st
       run: async () => compareFunctionsConfig(read(root, "supabase/config.toml"), functionFolders(all)),
     },
     { name: "version", run: () => checkVersions(root, all) },
-    { name: "docs", run: () => checkDocs(root, all) },
+    { name: "docs", run: () => checkDocs(root, all, fix) },
     ...texts(),
   ];
 }
@@ -68,8 +69,10 @@ async function checkVersions(root: string, paths: readonly string[]): Promise<Fi
   return compareVersions(read(root, "package.json"), carried, readMigrations(root, paths));
 }
 
-async function checkDocs(root: string, paths: readonly string[]): Promise<Finding[]> {
+async function checkDocs(root: string, paths: readonly string[], fix: boolean): Promise<Finding[]> {
   await loadModule();
+  const migrations = readMigrations(root, paths);
+  if (fix) writeFileSync(join(root, checksPage), renderChecksPage(migrations, read(root, checksPage)));
   const pages = readProjectFiles(
     root,
     paths.filter((path) => /^docs\/issues\/[^/]+\.md$/.test(path)),
@@ -77,7 +80,8 @@ async function checkDocs(root: string, paths: readonly string[]): Promise<Findin
   const errors = read(root, "supabase/functions/_shared/errors.ts");
   return [
     ...compareErrorPage(errors, read(root, "docs/errors.md")),
-    ...compareIssuePages(readMigrations(root, paths), pages),
+    ...compareChecksPage(migrations, read(root, checksPage)),
+    ...compareIssuePages(migrations, pages),
   ];
 }
 

@@ -182,6 +182,8 @@ function serverSettings(binaries: PostgresBinaries, socketDirectory: string, por
     max_replication_slots: 5,
     max_wal_senders: 10,
     max_slot_wal_keep_size: "4096MB",
+    // Postgres' own default is none; a team that turned them on can leave one behind, which a check looks for.
+    max_prepared_transactions: 5,
     // The data is a demo: a power cut may cost it, and the next start then makes it anew.
     fsync: "off",
     full_page_writes: "off",

@@ -36,6 +36,7 @@ create table runbook.issue (
   parameters jsonb not null,
   subject_keys text[] not null,
   function text not null,
+  keeps_order boolean not null default false,
   codes jsonb not null default '{}',
   probes text[] not null default '{}',
   blind_spots text[] not null default '{}',
@@ -51,6 +52,8 @@ comment on column runbook.issue.parameters is 'JSON Schema of what the diagnosis
 comment on column runbook.issue.subject_keys is 'The parameters that name the subject.';
 comment on column runbook.issue.function is
 'Qualified name of a stable function (params jsonb) returning setof runbook.finding.';
+comment on column runbook.issue.keeps_order is
+'Whether findings are told in the order in which the function returns them, not the worst first.';
 comment on column runbook.issue.codes is
 'The codes that the function may find, with their meaning.';
 comment on column runbook.issue.probes is 'Outside facts to be refreshed before the diagnosis.';
@@ -89,6 +92,7 @@ create table runbook.remediation (
   risk text not null,
   issue text,
   cures text[] not null,
+  checks text[] not null default '{}',
   pack text,
   constraint remediation_pkey primary key (name),
   constraint remediation_issue_fkey foreign key (issue) references runbook.issue (name),
@@ -107,9 +111,51 @@ comment on column runbook.remediation.risk is 'low needs an operator, high an ad
 comment on column runbook.remediation.issue is
 'The issue whose diagnosis verifies the change; null where none does.';
 comment on column runbook.remediation.cures is 'Finding codes that must be gone afterwards.';
+comment on column runbook.remediation.checks is
+'The checks that verify the change: of what they find with a code of `cures`, nothing that names
+this remediation with these parameters may be left. Each is looked for when it is asked.';
 
 revoke all on table runbook.remediation from public;
 grant select on table runbook.remediation to runbook_viewer;
+
+create table runbook.check_group (
+  name text not null,
+  title text not null,
+  position integer not null,
+  every interval not null,
+  budget interval not null,
+  largest_share numeric not null,
+  constraint check_group_pkey primary key (name),
+  constraint check_group_position_key unique (position),
+  constraint name_is_snake_case check (name ~ '^[a-z][a-z0-9]*(_[a-z0-9]+)*$'),
+  constraint every_is_a_minute_or_more check (every >= interval '1 minute'),
+  constraint budget_is_a_second_or_more check (budget >= interval '1 second'),
+  constraint largest_share_is_a_share check (largest_share > 0 and largest_share <= 1)
+);
+
+comment on table runbook.check_group is
+'Checks about one thing, which the schedule evaluates together: in one statement, with one budget.';
+comment on column runbook.check_group.title is 'What the group looks at, in a word for people.';
+comment on column runbook.check_group.every is 'How often each of its checks is due.';
+comment on column runbook.check_group.budget is
+'The statement timeout of one evaluation: a check that hangs is cancelled then.';
+comment on column runbook.check_group.largest_share is
+'The share of the time that one check may use: one that is dearer than that is due less often, but
+at least once an hour.';
+
+revoke all on table runbook.check_group from public;
+grant select on table runbook.check_group to runbook_viewer;
+
+insert into runbook.check_group (name, title, position, every, budget, largest_share)
+values
+  ('runbook', 'Runbook', 1, '1 minute', '2 seconds', 0.005),
+  ('platform', 'Platform', 2, '1 minute', '5 seconds', 0.001),
+  -- What stops people now: looked at often, also when a stuck database makes it slow.
+  ('activity', 'Activity', 3, '1 minute', '2 seconds', 0.005),
+  ('limits', 'Limits', 4, '5 minutes', '5 seconds', 0.001),
+  ('statements', 'Statements', 5, '10 minutes', '10 seconds', 0.001),
+  ('indexes', 'Indexes', 6, '60 minutes', '10 seconds', 0.001),
+  ('storage', 'Storage', 7, '10 minutes', '20 seconds', 0.001);
 
 create table runbook.check (
   name text not null,
@@ -123,21 +169,21 @@ create table runbook.check (
   codes jsonb not null default '{}',
   constraint check_pkey primary key (name),
   constraint check_position_key unique (position),
-  constraint check_group_is_known check (
-    check_group in (
-      'runbook', 'platform', 'activity', 'statements', 'indexes', 'storage', 'limits'
-    )
-  ),
+  constraint check_check_group_fkey foreign key (check_group)
+    references runbook.check_group (name),
   constraint name_is_snake_case check (name ~ '^[a-z][a-z0-9]*(_[a-z0-9]+)*$'),
   constraint thresholds_is_an_object check (jsonb_typeof(thresholds) = 'object'),
   constraint codes_is_an_object check (jsonb_typeof(codes) = 'object')
 );
 
+create index check_check_group_idx on runbook.check (check_group);
+
 comment on table runbook.check is 'One scheduled question about the system.';
 comment on column runbook.check.title is 'What the check looks at, in a few words for people.';
 comment on column runbook.check.function is
 'Qualified name of a stable function (settings jsonb) returning runbook.check_result.';
-comment on column runbook.check.position is 'The cheapest check comes first.';
+comment on column runbook.check.position is
+'Its place in reports, and when it runs as long as its cost was not measured.';
 comment on column runbook.check.check_group is
 'What the check is about; the checks of a group are evaluated together on schedule.';
 comment on column runbook.check.unit is 'Unit of the value, for people.';
@@ -232,7 +278,7 @@ grant execute on function runbook.parameters(text) to runbook_viewer;
 
 -- What is wrong with a value under a schema, as [{path, message}]; empty when it fits. Knows the
 -- part of JSON Schema that the catalog uses: an object without further properties, required,
--- type, minLength, maxLength.
+-- type, enum, minLength, maxLength, minimum, maximum; minItems, maxItems and type of items.
 -- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.problems(schema jsonb, value jsonb)
 returns jsonb
@@ -294,6 +340,46 @@ begin
       from properties as prop
       where prop.actual_type = 'string'
         and char_length(prop.value #>> '{}') > (prop.rules ->> 'maxLength')::integer
+      union all
+      select
+        prop.path,
+        'must be one of ' || (
+          select string_agg(allowed.value, ', ' order by allowed.position)
+          from jsonb_array_elements_text(prop.rules -> 'enum') with ordinality
+            as allowed (value, position)
+        )
+      from properties as prop
+      where prop.value is not null
+        and not prop.rules -> 'enum' @> prop.value
+      union all
+      select prop.path, format('must be at least %s', prop.rules ->> 'minimum')
+      from properties as prop
+      where prop.actual_type = 'number'
+        and (prop.value #>> '{}')::numeric < (prop.rules ->> 'minimum')::numeric
+      union all
+      select prop.path, format('must be at most %s', prop.rules ->> 'maximum')
+      from properties as prop
+      where prop.actual_type = 'number'
+        and (prop.value #>> '{}')::numeric > (prop.rules ->> 'maximum')::numeric
+      union all
+      select prop.path, format('must have at least %s items', prop.rules ->> 'minItems')
+      from properties as prop
+      where prop.actual_type = 'array'
+        and jsonb_array_length(prop.value) < (prop.rules ->> 'minItems')::integer
+      union all
+      select prop.path, format('must have at most %s items', prop.rules ->> 'maxItems')
+      from properties as prop
+      where prop.actual_type = 'array'
+        and jsonb_array_length(prop.value) > (prop.rules ->> 'maxItems')::integer
+      union all
+      select
+        format('%s.%s', prop.path, item.position - 1),
+        'must be of type ' || (prop.rules #>> '{items,type}')
+      from properties as prop
+      cross join lateral jsonb_array_elements(
+        case when prop.actual_type = 'array' then prop.value else '[]' end
+      ) with ordinality as item (value, position)
+      where jsonb_typeof(item.value) <> prop.rules #>> '{items,type}'
     )
     select coalesce(
       jsonb_agg(
@@ -333,6 +419,7 @@ $$;
 comment on function runbook.refuse_problems(jsonb) is
 'Raises RB400 with the problems as its detail, unless there are none.';
 revoke all on function runbook.refuse_problems(jsonb) from public;
+grant execute on function runbook.refuse_problems(jsonb) to runbook_viewer;
 
 -- The subject that parameters name, in one text.
 create function runbook.subject_of(subject_keys text[], params jsonb)

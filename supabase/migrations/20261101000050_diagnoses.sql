@@ -168,8 +168,8 @@ comment on function runbook.reasons_of(runbook.finding[], text) is
 'The rows of severity skipped or not_applicable, as an array of {check, reason}.';
 revoke all on function runbook.reasons_of(runbook.finding[], text) from public;
 
--- The rows that are findings, as an array, the worst first.
-create function runbook.facts_of(findings runbook.finding[])
+-- The rows that are findings, as an array, the worst first unless they have an order of their own.
+create function runbook.facts_of(findings runbook.finding[], keeps_order boolean default false)
 returns jsonb
 language sql
 immutable
@@ -180,7 +180,10 @@ as $$
     jsonb_agg(
       to_jsonb(fnd) - 'position'
       order by
-        array_position(array['critical', 'warning', 'info'], fnd.severity::text),
+        case
+          when not facts_of.keeps_order
+            then array_position(array['critical', 'warning', 'info'], fnd.severity::text)
+        end,
         fnd.position
     ),
     '[]'
@@ -191,10 +194,10 @@ as $$
   where fnd.severity in ('info', 'warning', 'critical');
 $$;
 
-comment on function runbook.facts_of(runbook.finding[]) is
-'The findings proper as a JSON array, the worst first.';
-revoke all on function runbook.facts_of(runbook.finding[]) from public;
-grant execute on function runbook.facts_of(runbook.finding[]) to runbook_viewer;
+comment on function runbook.facts_of(runbook.finding[], boolean) is
+'The findings proper as a JSON array, the worst first, or as they come.';
+revoke all on function runbook.facts_of(runbook.finding[], boolean) from public;
+grant execute on function runbook.facts_of(runbook.finding[], boolean) to runbook_viewer;
 
 -- Diagnoses an issue for a subject. Reads only, so it also answers on a read-only database.
 --
@@ -248,7 +251,7 @@ begin
     'issue', v_issue.name,
     'subject', runbook.subject_of(v_issue.subject_keys, diagnose.params),
     'verdict', runbook.verdict_of(v_findings),
-    'findings', runbook.facts_of(v_findings),
+    'findings', runbook.facts_of(v_findings, v_issue.keeps_order),
     'skipped', runbook.reasons_of(v_findings, 'skipped'),
     'not_applicable', runbook.reasons_of(v_findings, 'not_applicable'),
     'blind_spots', to_jsonb(v_issue.blind_spots),

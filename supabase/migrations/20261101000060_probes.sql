@@ -54,6 +54,65 @@ comment on function runbook.record_probe(text, boolean, jsonb) is
 read-only.';
 revoke all on function runbook.record_probe(text, boolean, jsonb) from public;
 
+-- Lets what an edge function saw just now count for the rest of the transaction, recorded or not: a
+-- read-only database keeps no probe, and is when one is wanted. Like record_probe it is for the
+-- owner of the schema alone.
+create function runbook.carry_probes(probes jsonb)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select set_config(
+    'runbook.probes',
+    (
+      select jsonb_agg(prb.content || jsonb_build_object('seen_at', clock_timestamp()))::text
+      from jsonb_array_elements(carry_probes.probes) as prb (content)
+    ),
+    true
+  );
+$$;
+
+comment on function runbook.carry_probes(jsonb) is
+'Lets [{name, ok, evidence}], seen outside just now, count until the end of the transaction.';
+revoke all on function runbook.carry_probes(jsonb) from public;
+
+-- What this transaction carries of a name; null where nothing is. It counts only below a login that
+-- owns the schema: another login could write the setting.
+create function runbook.carried_probe(name text)
+returns runbook.probe
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_carried constant text := nullif(current_setting('runbook.probes', true), '');
+begin
+  if v_carried is null or not exists (
+    select
+    from pg_catalog.pg_namespace as nsp
+    where nsp.nspname = 'runbook'
+      and pg_has_role(session_user, nsp.nspowner, 'member')
+  ) then
+    return null;
+  end if;
+
+  return (
+    select prb
+    from jsonb_populate_recordset(null::runbook.probe, v_carried::jsonb) as prb
+    where prb.name = carried_probe.name
+    limit 1
+  );
+end;
+$$;
+
+comment on function runbook.carried_probe(text) is
+'The probe of this name that the transaction carries, else null.';
+revoke all on function runbook.carried_probe(text) from public;
+grant execute on function runbook.carried_probe(text) to runbook_viewer;
+
 -- The latest sight of a fact if it is young enough, else null.
 -- In plpgsql, which keeps the plan: a function in sql would be planned at every call.
 create function runbook.fresh_probe(name text, max_age interval default '60 seconds')
@@ -63,7 +122,13 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_carried constant runbook.probe := runbook.carried_probe(fresh_probe.name);
 begin
+  if v_carried.seen_at > clock_timestamp() - fresh_probe.max_age then
+    return v_carried;
+  end if;
+
   return (
     select prb
     from runbook.probe as prb

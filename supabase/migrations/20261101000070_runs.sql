@@ -635,6 +635,7 @@ begin
     or can_be_undone.step ->> 'kind' = 'statement'
     and can_be_undone.step ->> 'state' in ('failed', 'abandoned')
     and can_be_undone.step ->> 'undo' like 'drop index concurrently if exists %'
+    and can_be_undone.step #>> '{progress,cleanup}' is distinct from 'done'
   );
 end;
 $$;

@@ -1,9 +1,8 @@
 -- The engine of the remediations: plans, applies, verifies.
 --
 -- A remediation's function declares; the engine acts in a subtransaction and asks the diagnosis. A
--- dry run is the same, rolled back. What no rollback undoes is only planned there: statements,
--- batches and calls begin after the commit; an effect comes last before it, so a session killed in
--- between leaves an effect without its record.
+-- dry run is the same, rolled back. What no rollback undoes is only planned there, and begins after
+-- the commit. Only in psql, where nobody comes after it, an effect comes last before it.
 
 -- What identifies a plan: when any of it differs, the world moved. What a change generates (the
 -- image after it, the key of a new row) is no part.
@@ -58,91 +57,6 @@ comment on function runbook.plan_hash_of(text, jsonb, jsonb, bigint) is
 statement or call.';
 revoke all on function runbook.plan_hash_of(text, jsonb, jsonb, bigint) from public;
 
--- Asks the diagnosis whether the codes that a remediation cures are gone for its subject. An undo
--- cures nothing: what it brings back is among the other findings.
-create function runbook.verification_of(
-  remediation runbook.remediation,
-  params jsonb,
-  undoing boolean
-)
-returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_diagnosis jsonb := '{}';
-  v_cures constant text[] := case
-    when verification_of.undoing then '{}'
-    else verification_of.remediation.cures
-  end;
-  v_still jsonb;
-  v_other jsonb;
-  v_unseen jsonb;
-begin
-  if verification_of.remediation.issue is not null then
-    v_diagnosis := runbook.diagnose(
-      verification_of.remediation.issue, verification_of.params
-    );
-  end if;
-
-  select
-    coalesce(jsonb_agg(fnd.content) filter (where fnd.content ->> 'code' = any (v_cures)), '[]'),
-    coalesce(
-      jsonb_agg(fnd.content) filter (where not fnd.content ->> 'code' = any (v_cures)),
-      '[]'
-    )
-  into v_still, v_other
-  from jsonb_array_elements(v_diagnosis -> 'findings') as fnd (content);
-
-  select coalesce(jsonb_agg(skp.content), '[]')
-  into v_unseen
-  from jsonb_array_elements(v_diagnosis -> 'skipped') as skp (content)
-  where skp.content ->> 'check' = any (v_cures);
-
-  return jsonb_build_object(
-    'status', case
-      when verification_of.remediation.issue is null then 'not_applicable'
-      when v_still <> '[]' then 'not_cured'
-      when v_unseen <> '[]' then 'unknown'
-      else 'verified'
-    end,
-    'cures', to_jsonb(v_cures),
-    'still_there', v_still,
-    'other_findings', v_other,
-    'skipped', v_unseen
-  );
-end;
-$$;
-
-comment on function runbook.verification_of(runbook.remediation, jsonb, boolean) is
-'Whether the trouble is gone: {status: verified, not_cured, unknown or not_applicable, cures,
-still_there, other_findings, skipped}.';
-revoke all on function runbook.verification_of(runbook.remediation, jsonb, boolean) from public;
-
--- The verification of a run that has not ended.
-create function runbook.verification_to_come(remediation runbook.remediation)
-returns jsonb
-language sql
-immutable
-parallel safe
-security invoker
-set search_path = ''
-as $$
-  select jsonb_build_object(
-    'status', 'pending',
-    'cures', to_jsonb(verification_to_come.remediation.cures),
-    'still_there', '[]'::jsonb,
-    'other_findings', '[]'::jsonb,
-    'skipped', '[]'::jsonb
-  );
-$$;
-
-comment on function runbook.verification_to_come(runbook.remediation) is
-'What the answer says of the verification before all steps are done.';
-revoke all on function runbook.verification_to_come(runbook.remediation) from public;
-
 -- What is wrong with a request beside the remediation's own parameters. Applying needs a reason;
 -- at high risk also the hash of a plan that was seen, and a name for the change.
 create function runbook.request_problems(
@@ -189,9 +103,10 @@ comment on function runbook.request_problems(text, boolean, text, text, text) is
 at high risk an idempotency_key and a plan_hash.';
 revoke all on function runbook.request_problems(text, boolean, text, text, text) from public;
 
--- Parameters with ages resolved to instants: a property of `"format": "age"` takes `30 days` and
--- becomes the time that was 30 days ago; a time stays as it is, so a plan's parameters can be sent
--- back.
+-- Parameters as a run keeps them. A property of `"format": "age"` takes `30 days` and becomes the
+-- time that was 30 days ago; a time stays as it is, so a plan's parameters can be sent back. One of
+-- `"format": "relation"` becomes the full name of that table or index, and one of `"instant"` a
+-- time in UTC, so that it is one subject however it was written.
 create function runbook.resolved_params(schema jsonb, params jsonb)
 returns jsonb
 language plpgsql
@@ -202,12 +117,13 @@ as $$
 declare
   v_params jsonb := resolved_params.params;
   v_property text;
+  v_format text;
   v_value text;
 begin
-  for v_property in
-    select prop.key
+  for v_property, v_format in
+    select prop.key, prop.value ->> 'format'
     from jsonb_each(coalesce(resolved_params.schema -> 'properties', '{}')) as prop (key, value)
-    where prop.value ->> 'format' = 'age'
+    where prop.value ->> 'format' in ('age', 'instant', 'relation')
       and jsonb_typeof(v_params -> prop.key) = 'string'
   loop
     v_value := v_params ->> v_property;
@@ -216,8 +132,12 @@ begin
       v_params := v_params || jsonb_build_object(
         v_property,
         case
-          when v_value ~ '^\d{4}-' then v_value::timestamptz
-          else (select runbook.now()) - v_value::interval
+          when v_format = 'relation' then to_jsonb(
+            runbook.relation_name(runbook.relation_of(v_value))
+          )
+          when v_format = 'instant' or v_value ~ '^\d{4}-'
+            then to_jsonb(v_value::timestamptz)
+          else to_jsonb((select runbook.now()) - v_value::interval)
         end
       );
     exception
@@ -225,7 +145,12 @@ begin
         perform runbook.refuse_problems(
           jsonb_build_array(
             jsonb_build_object(
-              'path', v_property, 'message', 'must be an age such as 30 days, or a time'
+              'path', v_property,
+              'message', case v_format
+                when 'age' then 'must be an age such as 30 days, or a time'
+                when 'instant' then 'must be a time such as 2026-11-23T08:00:00Z'
+                else 'must be a name such as public.profiles'
+              end
             )
           )
         );
@@ -237,8 +162,33 @@ end;
 $$;
 
 comment on function runbook.resolved_params(jsonb, jsonb) is
-'Parameters in which relative ages have become instants. Raises RB400.';
+'Parameters in which relative ages are instants and names of relations are full. Raises RB400, and
+P0002 for a relation that does not exist.';
 revoke all on function runbook.resolved_params(jsonb, jsonb) from public;
+
+-- Refuses a change for a reason that the caller is to read. No run is opened.
+--
+-- The SQLSTATE says of which kind it is: P0002 what is not there, 42501 what belongs to somebody
+-- else or to the platform, 22023 what does not fit, 55000 what cannot be now, 0A000 what cannot be.
+create function runbook.refuse_change_of(sqlstate text, message text, hint text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  raise exception '%', refuse_change_of.message
+    using
+      errcode = refuse_change_of.sqlstate,
+      detail = '{"refused": true}',
+      hint = refuse_change_of.hint;
+end;
+$$;
+
+comment on function runbook.refuse_change_of(text, text, text) is
+'Raises a refusal with detail {"refused": true}, by which it is known to be meant for the caller.';
+revoke all on function runbook.refuse_change_of(text, text, text) from public;
 
 -- One at a time: waits for whoever holds this name, until the end of the transaction.
 create function runbook.lock_for_transaction(name text)
@@ -343,7 +293,7 @@ comment on function runbook.declared_by(text, jsonb) is
 revoke all on function runbook.declared_by(text, jsonb) from public;
 
 -- A declared step of a kind that a rollback does not undo, as it is planned and recorded; null
--- when there is nothing to do.
+-- when there is nothing to do. An undo that finds something else than the run left is refused.
 create function runbook.planned_step(declared runbook.declared_step, undoing boolean)
 returns jsonb
 language plpgsql
@@ -492,8 +442,8 @@ begin
           'status', 'unknown',
           'skipped', jsonb_build_array(
             jsonb_build_object(
-              'check', v_remediation.issue,
-              'reason', format('The diagnosis failed with SQLSTATE %s: %s', sqlstate, sqlerrm)
+              'check', coalesce(v_remediation.issue, v_remediation.name),
+              'reason', format('The verification failed with SQLSTATE %s: %s', sqlstate, sqlerrm)
             )
           )
         );
@@ -604,13 +554,6 @@ begin
     )
   );
 
-  v_run.params := coalesce(
-    v_undone.params, runbook.resolved_params(v_remediation.parameters, v_run.asked)
-  );
-  v_run.subject := coalesce(
-    v_undone.subject, runbook.subject_of(v_remediation.subject_keys, v_run.params)
-  );
-
   if not v_dry_run then
     if v_run.idempotency_key is not null then
       perform runbook.lock_for_transaction(
@@ -639,6 +582,14 @@ begin
     v_run.idempotency_key := coalesce(v_run.idempotency_key, gen_random_uuid()::text);
     perform runbook.refuse_when_frozen();
   end if;
+
+  -- Not before the key was looked up: what the first request was about may be gone.
+  v_run.params := coalesce(
+    v_undone.params, runbook.resolved_params(v_remediation.parameters, v_run.asked)
+  );
+  v_run.subject := coalesce(
+    v_undone.subject, runbook.subject_of(v_remediation.subject_keys, v_run.params)
+  );
 
   perform runbook.lock_until(v_deadline);
   perform runbook.lock_for_transaction(
@@ -724,11 +675,14 @@ begin
       raise;
     when assert_failure or others then
       -- What the remediation's own function refuses on purpose opens no run.
-      if v_dry_run or not v_is_declared and (sqlstate like 'RB%' or sqlstate = 'P0002') then
+      get stacked diagnostics v_detail = pg_exception_detail;
+
+      if v_dry_run or v_detail = '{"refused": true}' or not v_is_declared and (
+        sqlstate like 'RB%' or sqlstate = 'P0002'
+      ) then
         raise;
       end if;
 
-      get stacked diagnostics v_detail = pg_exception_detail;
       v_run.state := case sqlstate when 'RB408' then 'undo_refused' else 'failed' end;
       v_run.error := jsonb_build_object('sqlstate', sqlstate, 'message', sqlerrm) || case
         when sqlstate = 'RB408' then v_detail::jsonb
@@ -748,7 +702,7 @@ begin
 
   if v_run.state = 'succeeded' and v_undone.id is not null then
     perform runbook.mark_undone(v_undone.id);
-  elsif v_run.state = 'applying' then
+  elsif v_run.state = 'applying' and not runbook.effects_come_later() then
     perform runbook.perform_effects(v_run.id);
     perform runbook.close_run(v_run.id);
   end if;

@@ -113,7 +113,9 @@ begin
       v_declared.batch := jsonb_build_object(
         'args', undo_step.step.content -> 'args',
         'back', not coalesce((undo_step.step.content -> 'back')::boolean, false),
-        'undoes', coalesce(undo_step.step.progress, '{}') - 'error'
+        'undoes', coalesce(undo_step.step.progress, '{}') - 'error',
+        'undoes_run', undo_step.step.run_id,
+        'side_effects', undo_step.step.content -> 'side_effects'
       );
   end case;
 

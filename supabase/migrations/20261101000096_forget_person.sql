@@ -93,6 +93,11 @@ begin
       from runbook.refusal as ref
       where runbook.names_person(to_jsonb(ref), mentions_of.identifiers)
     )
+    + (
+      select count(*)
+      from runbook.access_look as look
+      where runbook.names_person(to_jsonb(look), mentions_of.identifiers)
+    )
   );
 end;
 $$;
@@ -121,7 +126,7 @@ begin
   insert into runbook.forgetting (identifiers, pseudonym)
   values (v_identifiers, v_pseudonym);
 
-  foreach v_table in array array['run', 'step', 'call', 'refusal'] loop
+  foreach v_table in array array['run', 'step', 'call', 'refusal', 'access_look'] loop
     select string_agg(format('%1$I = fresh.%1$I', att.attname), ', ')
     into v_columns
     from pg_catalog.pg_attribute as att

@@ -149,3 +149,4 @@ $$;
 comment on function runbook.duration_text(interval) is
 'A duration in its two largest units: 2.5 s, 3 min 20 s, 5 h 7 min, 12 d 4 h.';
 revoke all on function runbook.duration_text(interval) from public;
+grant execute on function runbook.duration_text(interval) to runbook_viewer;

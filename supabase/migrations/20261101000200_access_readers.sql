@@ -56,7 +56,7 @@ begin
 
             v_is_done := true;
             -- Back to where it was, whatever the statement did.
-            raise exception using errcode = 'RB000', message = 'rolled back', hint = 'Caught below.';
+            raise exception 'rolled back' using errcode = 'RB000', hint = 'Caught below.';
           exception
             when assert_failure or query_canceled or others then
               if not v_is_done then
@@ -132,18 +132,22 @@ $$;
 -- One gate of an explanation.
 create function runbook.access_gate(gate text, state text, summary text, evidence jsonb)
 returns jsonb
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'gate', access_gate.gate,
-    'state', access_gate.state,
-    'summary', access_gate.summary,
-    'evidence', coalesce(access_gate.evidence, '{}')
+begin
+  return (
+    select jsonb_build_object(
+      'gate', access_gate.gate,
+      'state', access_gate.state,
+      'summary', access_gate.summary,
+      'evidence', coalesce(access_gate.evidence, '{}')
+    )
   );
+end;
 $$;
 
 comment on function runbook.access_gate(text, text, text, jsonb) is
@@ -201,13 +205,17 @@ begin
   end if;
 
   return array(
+    with candidates as materialized (
+      select fun.oid, fun.proname, fun.pronamespace
+      from pg_catalog.pg_proc as fun
+      where fun.pronargs = 1
+        and fun.prorettype = 'jsonb'::regtype
+        and fun.proargtypes[0] = 'jsonb'::regtype
+    )
     select format('%I.%I', nsp.nspname, fun.proname) collate "default"
-    from pg_catalog.pg_proc as fun
+    from candidates as fun
     inner join pg_catalog.pg_namespace as nsp on nsp.oid = fun.pronamespace
     where fun.proname ~* 'token_hook|access_token'
-      and fun.pronargs = 1
-      and fun.proargtypes[0] = 'jsonb'::regtype
-      and fun.prorettype = 'jsonb'::regtype
       and nsp.nspname not in ('auth', 'runbook', 'pg_catalog')
       and has_function_privilege('supabase_auth_admin', fun.oid, 'execute')
     order by 1
@@ -223,57 +231,61 @@ revoke all on function runbook.token_hooks() from public;
 -- runs in Auth and cannot be foreseen, so a database that seems to have one gets `unknown`.
 create function runbook.claims_of(user_id uuid)
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select jsonb_strip_nulls(
-    jsonb_build_object(
-      'iss', (
-        select (stg.value #>> '{}') || '/auth/v1'
-        from runbook.setting as stg
-        where stg.name = 'functions_url'
-      ),
-      'session_id', ses.id
-    )
-  ) || jsonb_build_object(
-    'sub', usr.id,
-    'aud', usr.aud,
-    'iat', floor(extract(epoch from clock_timestamp())),
-    'exp', floor(extract(epoch from clock_timestamp())) + 3600,
-    'email', coalesce(usr.email, ''),
-    'phone', coalesce(usr.phone, ''),
-    'app_metadata', coalesce(usr.raw_app_meta_data, '{}'),
-    'user_metadata', coalesce(usr.raw_user_meta_data, '{}'),
-    'role', coalesce(usr.role, ''),
-    'aal', coalesce(ses.aal::text, 'aal1'),
-    'amr', coalesce(
-      (
-        select jsonb_agg(
-          jsonb_build_object(
-            'method', amr.authentication_method,
-            'timestamp', floor(extract(epoch from amr.updated_at))
+begin
+  return (
+    select jsonb_strip_nulls(
+      jsonb_build_object(
+        'iss', (
+          select (stg.value #>> '{}') || '/auth/v1'
+          from runbook.setting as stg
+          where stg.name = 'functions_url'
+        ),
+        'session_id', ses.id
+      )
+    ) || jsonb_build_object(
+      'sub', usr.id,
+      'aud', usr.aud,
+      'iat', floor(extract(epoch from clock_timestamp())),
+      'exp', floor(extract(epoch from clock_timestamp())) + 3600,
+      'email', coalesce(usr.email, ''),
+      'phone', coalesce(usr.phone, ''),
+      'app_metadata', coalesce(usr.raw_app_meta_data, '{}'),
+      'user_metadata', coalesce(usr.raw_user_meta_data, '{}'),
+      'role', coalesce(usr.role, ''),
+      'aal', coalesce(ses.aal::text, 'aal1'),
+      'amr', coalesce(
+        (
+          select jsonb_agg(
+            jsonb_build_object(
+              'method', amr.authentication_method,
+              'timestamp', floor(extract(epoch from amr.updated_at))
+            )
+            order by amr.updated_at desc
           )
-          order by amr.updated_at desc
-        )
-        from auth.mfa_amr_claims as amr
-        where amr.session_id = ses.id
+          from auth.mfa_amr_claims as amr
+          where amr.session_id = ses.id
+        ),
+        '[]'
       ),
-      '[]'
-    ),
-    'is_anonymous', usr.is_anonymous
-  )
-  from auth.users as usr
-  left join lateral (
-    select live.id, live.aal
-    from auth.sessions as live
-    where live.user_id = usr.id
-      and (live.not_after is null or live.not_after > clock_timestamp())
-    order by coalesce(live.refreshed_at at time zone 'UTC', live.updated_at, live.created_at) desc
-    limit 1
-  ) as ses on true
-  where usr.id = claims_of.user_id;
+      'is_anonymous', usr.is_anonymous
+    )
+    from auth.users as usr
+    left join lateral (
+      select live.id, live.aal
+      from auth.sessions as live
+      where live.user_id = usr.id
+        and (live.not_after is null or live.not_after > clock_timestamp())
+      order by coalesce(live.refreshed_at at time zone 'UTC', live.updated_at, live.created_at) desc
+      limit 1
+    ) as ses on true
+    where usr.id = claims_of.user_id
+  );
+end;
 $$;
 
 comment on function runbook.claims_of(uuid) is
@@ -364,7 +376,7 @@ begin
             array_to_string(v_hooks, ', ')
           )
           when v_given = '{}' then 'The claims are those that Auth would issue now.'
-          else 'The claims are those that Auth would issue now, with what was given merged over them.'
+          else 'The claims are those that Auth would issue now, with what was given over them.'
         end
         || case
           when v_derived ? 'session_id' then ''

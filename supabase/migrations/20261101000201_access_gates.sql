@@ -49,11 +49,13 @@ returns table (
   may_update boolean,
   is_computed boolean
 )
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
+  return query
   select
     att.attname::text collate "default",
     att.attnum,
@@ -65,6 +67,7 @@ as $$
   where att.attrelid = column_rights.relation
     and att.attnum > 0
     and not att.attisdropped;
+end;
 $$;
 
 comment on function runbook.column_rights(text, oid) is
@@ -76,26 +79,34 @@ revoke all on function runbook.column_rights(text, oid) from public;
 -- not use. An identity column needs no right on its sequence.
 create function runbook.sequences_missing(role text, relation oid, given text[])
 returns text[]
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select array(
-    select distinct runbook.relation_name(seq.oid)
-    from pg_catalog.pg_attrdef as def
-    inner join pg_catalog.pg_attribute as att
-      on att.attrelid = def.adrelid and att.attnum = def.adnum
-    inner join pg_catalog.pg_depend as dep
-      on dep.classid = 'pg_catalog.pg_attrdef'::regclass
-      and dep.objid = def.oid
-      and dep.refclassid = 'pg_catalog.pg_class'::regclass
-    inner join pg_catalog.pg_class as seq on seq.oid = dep.refobjid and seq.relkind = 'S'
-    where def.adrelid = sequences_missing.relation
-      and att.attname <> all (sequences_missing.given)
-      and not has_sequence_privilege(sequences_missing.role, seq.oid, 'usage, update')
-    order by 1
+begin
+  return (
+    select array(
+      select distinct runbook.relation_name(seq.oid)
+      from pg_catalog.pg_attrdef as def
+      inner join pg_catalog.pg_attribute as att
+        on att.attrelid = def.adrelid and att.attnum = def.adnum
+      inner join pg_catalog.pg_depend as dep
+        on dep.classid = 'pg_catalog.pg_attrdef'::regclass
+        and dep.objid = def.oid
+        and dep.refclassid = 'pg_catalog.pg_class'::regclass
+      inner join pg_catalog.pg_class as seq on seq.oid = dep.refobjid and seq.relkind = 'S'
+      where def.adrelid = sequences_missing.relation
+        and att.attname <> all (sequences_missing.given)
+        -- Asked of anything else, which the planner is free to do, it raises.
+        and case
+          when seq.relkind = 'S'
+            then not has_sequence_privilege(sequences_missing.role, seq.oid, 'usage, update')
+        end
+      order by 1
+    )
   );
+end;
 $$;
 
 comment on function runbook.sequences_missing(text, oid, text[]) is
@@ -272,48 +283,67 @@ revoke all on function runbook.grants_gate(text, oid, text, text[], text[]) from
 -- database before in all. One of the database alone has no effect.
 create function runbook.api_setting(name text)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select substr(config.entry, length(api_setting.name) + 2)
-  from pg_catalog.pg_db_role_setting as stg
-  cross join unnest(stg.setconfig) as config (entry)
-  where stg.setrole = to_regrole('authenticator')
-    and stg.setdatabase in (
-      0,
-      (
-        select dat.oid
-        from pg_catalog.pg_database as dat
-        where dat.datname = current_database()
+begin
+  return (
+    select substr(config.entry, length(api_setting.name) + 2)
+    from pg_catalog.pg_db_role_setting as stg
+    cross join unnest(stg.setconfig) as config (entry)
+    where stg.setrole = to_regrole('authenticator')
+      and stg.setdatabase in (
+        0,
+        (
+          select dat.oid
+          from pg_catalog.pg_database as dat
+          where dat.datname = current_database()
+        )
       )
-    )
-    and starts_with(config.entry, api_setting.name || '=')
-  order by stg.setdatabase desc
-  limit 1;
+      and starts_with(config.entry, api_setting.name || '=')
+    order by stg.setdatabase desc
+    limit 1
+  );
+end;
 $$;
 
 comment on function runbook.api_setting(text) is
 'A setting pgrst.… of the role authenticator, or null where the database keeps none.';
 revoke all on function runbook.api_setting(text) from public;
 
--- The schemas that the Data API serves, or null where the database does not know.
-create function runbook.exposed_schemas()
+-- The schemas that the Data API serves, or null where nobody has told: the setting exposed_schemas
+-- of the runbook counts, else what the API itself reads from the database. Nothing is assumed.
+create function runbook.api_schemas()
 returns text[]
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select array_agg(btrim(part.name, ' "') order by part.position)
-  from regexp_split_to_table(runbook.api_setting('pgrst.db_schemas'), ',')
-    with ordinality as part (name, position);
+begin
+  return coalesce(
+    (
+      select array_agg(told.name)
+      from runbook.setting as stg
+      cross join jsonb_array_elements_text(
+        case when jsonb_typeof(stg.value) = 'array' then stg.value else '[]' end
+      ) as told (name)
+      where stg.name = 'exposed_schemas'
+    ),
+    (
+      select array_agg(btrim(part.name, ' "') order by part.position)
+      from regexp_split_to_table(runbook.api_setting('pgrst.db_schemas'), ',')
+        with ordinality as part (name, position)
+    )
+  );
+end;
 $$;
 
-comment on function runbook.exposed_schemas() is
-'The schemas in pgrst.db_schemas of the authenticator role, or null.';
-revoke all on function runbook.exposed_schemas() from public;
+comment on function runbook.api_schemas() is
+'The schemas that the Data API is known to serve, or null.';
+revoke all on function runbook.api_schemas() from public;
 
 -- The gate `exposed`: the Data API serves the table's schema.
 create function runbook.exposed_gate(relation oid)
@@ -324,7 +354,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_schemas constant text[] := runbook.exposed_schemas();
+  v_schemas constant text[] := runbook.api_schemas();
   v_schema constant text := (
     select nsp.nspname
     from pg_catalog.pg_class as rel
@@ -335,7 +365,8 @@ begin
   if v_schemas is null then
     return runbook.access_gate(
       'exposed', 'unknown',
-      'Which schemas the Data API serves is not kept in this database; see its settings.',
+      'Which schemas the Data API serves is not kept in this database; see its settings, or '
+      'record them: select runbook.set_setting(''exposed_schemas'', ''["public"]'').',
       jsonb_build_object('schema', v_schema)
     );
   end if;
@@ -433,17 +464,19 @@ create function runbook.policies_of(role text, relation oid, command text)
 returns table (
   policy oid,
   name text,
-  command text,
+  for_command text,
   is_permissive boolean,
   roles text[],
   applies boolean,
   why_not text
 )
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
+  return query
   select
     pol.oid,
     pol.polname::text collate "default",
@@ -474,7 +507,7 @@ as $$
   ) as kind
   cross join lateral (
     select
-      array_agg(coalesce(rol.rolname, 'public') order by rol.rolname) as roles,
+      array_agg(coalesce(rol.rolname::text, 'public') order by rol.rolname) as roles,
       bool_or(
         scoped.role = 0 or pg_has_role(policies_of.role, scoped.role, 'usage')
       ) as matches
@@ -483,6 +516,7 @@ as $$
   ) as scope
   where pol.polrelid = policies_of.relation
   order by pol.polname collate "C";
+end;
 $$;
 
 comment on function runbook.policies_of(text, oid, text) is

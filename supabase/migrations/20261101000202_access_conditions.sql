@@ -48,18 +48,22 @@ revoke all on function runbook.without_parentheses(text) from public;
 -- An expression in tokens: quoted texts and names whole, parentheses, words, all else.
 create function runbook.condition_tokens(expression text)
 returns text[]
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select coalesce(array_agg(found.token[1] order by found.position), '{}')
-  from regexp_matches(
-    condition_tokens.expression,
-    $re$(E'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[()]|[A-Za-z_0-9$]+|\s+|.)$re$,
-    'g'
-  ) with ordinality as found (token, position);
+begin
+  return (
+    select coalesce(array_agg(found.token[1] order by found.position), '{}')
+    from regexp_matches(
+      condition_tokens.expression,
+      $re$(E'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|[()]|[A-Za-z_0-9$]+|\s+|.)$re$,
+      'g'
+    ) with ordinality as found (token, position)
+  );
+end;
 $$;
 
 comment on function runbook.condition_tokens(text) is
@@ -163,19 +167,23 @@ revoke all on function runbook.condition_leaves(jsonb) from public;
 -- The word for a verdict in JSON: true, false, null, error, or unknown where it was not found out.
 create function runbook.verdict_word(verdict jsonb)
 returns text
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select case
-    when verdict_word.verdict = 'true' then 'true'
-    when verdict_word.verdict = 'false' then 'false'
-    when verdict_word.verdict ? 'unknown' then 'unknown'
-    when jsonb_typeof(verdict_word.verdict) = 'object' then 'error'
-    else 'null'
-  end;
+begin
+  return (
+    select case
+      when verdict_word.verdict = 'true' then 'true'
+      when verdict_word.verdict = 'false' then 'false'
+      when verdict_word.verdict ? 'unknown' then 'unknown'
+      when jsonb_typeof(verdict_word.verdict) = 'object' then 'error'
+      else 'null'
+    end
+  );
+end;
 $$;
 
 comment on function runbook.verdict_word(jsonb) is 'true, false, null, error or unknown.';
@@ -216,7 +224,7 @@ begin
     v_parts := v_parts || runbook.condition_decision(v_part, condition_decision.words);
   end loop;
 
-  v_absorbing := case condition_decision.tree ->> 'operator' when 'and' then 'false' else 'true' end;
+  v_absorbing := (condition_decision.tree ->> 'operator' <> 'and')::text;
 
   select case
     when bool_or(part.item ->> 'word' = v_absorbing) then v_absorbing
@@ -245,40 +253,45 @@ comment on function runbook.condition_decision(jsonb, jsonb) is
 '{word, decided_by}: the value of a tree whose leaves have these words, and the leaves behind it.';
 revoke all on function runbook.condition_decision(jsonb, jsonb) from public;
 
--- Names of a policy's making that another session answers otherwise: what a reader says of them is
--- not what the Data API says.
+-- What of a policy another session answers otherwise, such as its login, or what changes settings
+-- for the rows after it: what a reader says of that is not what the Data API says.
 --
 -- Misses: what a function does that the policy's functions call.
 create function runbook.session_dependence(policy oid, expression text)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    substring(
-      session_dependence.expression
-      from '(?i)\m(session_user|pg_backend_pid|inet_client_addr|inet_client_port)\M'
-    ),
-    substring(
-      session_dependence.expression
-      from $re$(?i)\mcurrent_setting\('(?:role|session_authorization|application_name)'$re$
-    ) || ')',
-    (
-      select format('%s, which reads the session''s login or role', fun.oid::regproc)
-      from pg_catalog.pg_depend as dep
-      inner join pg_catalog.pg_proc as fun on fun.oid = dep.refobjid
-      where dep.classid = 'pg_catalog.pg_policy'::regclass
-        and dep.objid = session_dependence.policy
-        and dep.refclassid = 'pg_catalog.pg_proc'::regclass
-        and fun.prosrc ~* (
-          '\msession_user\M|current_setting\s*\(\s*''(role|session_authorization|application_name)'''
-        )
-      order by fun.oid
-      limit 1
+begin
+  return (
+    select coalesce(
+      substring(
+        session_dependence.expression
+        from '(?i)\m(session_user|set_config|pg_backend_pid|inet_client_addr|inet_client_port)\M'
+      ),
+      substring(
+        session_dependence.expression
+        from $re$(?i)\mcurrent_setting\('(?:role|session_authorization|application_name)'$re$
+      ) || ')',
+      (
+        select format('%s reads the login or changes settings', fun.oid::regproc)
+        from pg_catalog.pg_depend as dep
+        inner join pg_catalog.pg_proc as fun on fun.oid = dep.refobjid
+        where dep.classid = 'pg_catalog.pg_policy'::regclass
+          and dep.objid = session_dependence.policy
+          and dep.refclassid = 'pg_catalog.pg_proc'::regclass
+          and fun.prosrc ~* (
+            '\msession_user\M|\mset_config\M'
+            || '|current_setting\s*\(\s*''(role|session_authorization|application_name)'''
+          )
+        order by fun.oid
+        limit 1
+      )
     )
   );
+end;
 $$;
 
 comment on function runbook.session_dependence(oid, text) is
@@ -289,32 +302,36 @@ revoke all on function runbook.session_dependence(oid, text) from public;
 -- policy runs, since it is stored parsed; whoever reads its text anew is asked.
 create function runbook.schemas_out_of_reach(policy oid, role text)
 returns text[]
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select array(
-    select distinct nsp.nspname::text collate "default"
-    from pg_catalog.pg_depend as dep
-    left join pg_catalog.pg_proc as fun
-      on fun.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_proc'::regclass
-    left join pg_catalog.pg_class as rel
-      on rel.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_class'::regclass
-    left join pg_catalog.pg_type as typ
-      on typ.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_type'::regclass
-    left join pg_catalog.pg_operator as opr
-      on opr.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_operator'::regclass
-    left join pg_catalog.pg_collation as col
-      on col.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_collation'::regclass
-    inner join pg_catalog.pg_namespace as nsp on nsp.oid = coalesce(
-      fun.pronamespace, rel.relnamespace, typ.typnamespace, opr.oprnamespace, col.collnamespace
+begin
+  return (
+    select array(
+      select distinct nsp.nspname::text collate "default"
+      from pg_catalog.pg_depend as dep
+      left join pg_catalog.pg_proc as fun
+        on fun.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_proc'::regclass
+      left join pg_catalog.pg_class as rel
+        on rel.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_class'::regclass
+      left join pg_catalog.pg_type as typ
+        on typ.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_type'::regclass
+      left join pg_catalog.pg_operator as opr
+        on opr.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_operator'::regclass
+      left join pg_catalog.pg_collation as col
+        on col.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_collation'::regclass
+      inner join pg_catalog.pg_namespace as nsp on nsp.oid = coalesce(
+        fun.pronamespace, rel.relnamespace, typ.typnamespace, opr.oprnamespace, col.collnamespace
+      )
+      where dep.classid = 'pg_catalog.pg_policy'::regclass
+        and dep.objid = schemas_out_of_reach.policy
+        and not has_schema_privilege(schemas_out_of_reach.role, nsp.oid, 'usage')
+      order by 1
     )
-    where dep.classid = 'pg_catalog.pg_policy'::regclass
-      and dep.objid = schemas_out_of_reach.policy
-      and not has_schema_privilege(schemas_out_of_reach.role, nsp.oid, 'usage')
-    order by 1
   );
+end;
 $$;
 
 comment on function runbook.schemas_out_of_reach(oid, text) is
@@ -327,38 +344,42 @@ revoke all on function runbook.schemas_out_of_reach(oid, text) from public;
 -- computed ahead of it, as it is there.
 create function runbook.joined_conditions(policies jsonb, is_check boolean)
 returns text
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select case
-    when joined.permissive is null then 'false'
-    when joined.restrictive is null then joined.permissive
-    when joined_conditions.is_check
-      then format('case when (%s) then %s else false end', joined.permissive, joined.restrictive)
-    else format(
-      'case when (%s) then (%s) else false end', joined.restrictive, joined.permissive
-    )
-  end
-  from (
-    select
-      string_agg(
-        format('(%s)', pol.item ->> 'expression'), ' or '
-        order by pol.item ->> 'name' collate "C" desc
-      ) filter (where (pol.item -> 'is_permissive')::boolean) as permissive,
-      string_agg(
-        format('case when (%s) then', pol.item ->> 'expression'), ' '
-        order by pol.item ->> 'name' collate "C"
-      ) filter (where not (pol.item -> 'is_permissive')::boolean)
-      || ' true'
-      || repeat(
-        ' else false end',
-        (count(*) filter (where not (pol.item -> 'is_permissive')::boolean))::integer
-      ) as restrictive
-    from jsonb_array_elements(joined_conditions.policies) as pol (item)
-  ) as joined;
+begin
+  return (
+    select case
+      when joined.permissive is null then 'false'
+      when joined.restrictive is null then joined.permissive
+      when joined_conditions.is_check
+        then format('case when (%s) then %s else false end', joined.permissive, joined.restrictive)
+      else format(
+        'case when (%s) then (%s) else false end', joined.restrictive, joined.permissive
+      )
+    end
+    from (
+      select
+        string_agg(
+          format('(%s)', pol.item ->> 'expression'), ' or '
+          order by pol.item ->> 'name' collate "C" desc
+        ) filter (where (pol.item -> 'is_permissive')::boolean) as permissive,
+        string_agg(
+          format('case when (%s) then', pol.item ->> 'expression'), ' '
+          order by pol.item ->> 'name' collate "C"
+        ) filter (where not (pol.item -> 'is_permissive')::boolean)
+        || ' true'
+        || repeat(
+          ' else false end',
+          (count(*) filter (where not (pol.item -> 'is_permissive')::boolean))::integer
+        ) as restrictive
+      from jsonb_array_elements(joined_conditions.policies) as pol (item)
+    ) as joined
+  );
+end;
 $$;
 
 comment on function runbook.joined_conditions(jsonb, boolean) is

@@ -6,6 +6,9 @@
 -- A whole statement a policy; only where one raises are its rows asked one by one.
 
 -- Runs statements as one of the three roles; the only place that calls the readers.
+--
+-- A statement_timeout strikes once a top-level statement: after one was stopped nothing would stop
+-- the next, so from then on none is begun.
 create function runbook.read_as(
   role text,
   source anyarray,
@@ -20,33 +23,49 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_answers jsonb[];
 begin
   if coalesce(cardinality(read_as.statements), 0) = 0 then
     return '{}';
   end if;
 
+  if current_setting('runbook.stopped_statement', true) = statement_timestamp()::text then
+    return array_fill(null::jsonb, array[cardinality(read_as.statements)]);
+  end if;
+
   case read_as.role
     when 'anon' then
-      return runbook.read_as_anon(
+      v_answers := runbook.read_as_anon(
         read_as.source, read_as.statements, read_as.content, read_as.settings, read_as.until
       );
     when 'authenticated' then
-      return runbook.read_as_authenticated(
+      v_answers := runbook.read_as_authenticated(
         read_as.source, read_as.statements, read_as.content, read_as.settings, read_as.until
       );
     when 'service_role' then
-      return runbook.read_as_service_role(
+      v_answers := runbook.read_as_service_role(
         read_as.source, read_as.statements, read_as.content, read_as.settings, read_as.until
       );
     else
       raise exception 'There is no reader for the role %.', quote_nullable(read_as.role)
         using errcode = '22023', hint = 'There is one for anon, authenticated and service_role.';
   end case;
+
+  if exists (
+    select
+    from unnest(v_answers) as got (answer)
+    where got.answer #>> '{answer,sqlstate}' = '57014'
+  ) then
+    perform set_config('runbook.stopped_statement', statement_timestamp()::text, true);
+  end if;
+
+  return v_answers;
 end;
 $$;
 
 comment on function runbook.read_as(text, anyarray, text[], jsonb, jsonb, timestamptz) is
-'Runs statements through the reader of a role; see runbook.read_as_authenticated.';
+'Runs statements through the reader of a role; null for those that were not begun.';
 revoke all on function runbook.read_as(text, anyarray, text[], jsonb, jsonb, timestamptz)
 from public;
 
@@ -54,50 +73,54 @@ from public;
 -- written where it only reads. Its own reads are read-only transactions too.
 create function runbook.api_settings(schema text, relation text, command text, claims jsonb)
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'search_path',
-    case
-      when exposed.schemas is null or api_settings.schema = any (exposed.schemas)
-        then quote_ident(api_settings.schema) || ', '
-      else ''
-    end || coalesce(runbook.api_setting('pgrst.db_extra_search_path'), 'public, extensions'),
-    'request.jwt.claims', api_settings.claims::text,
-    'request.method', case api_settings.command
-      when 'select' then 'GET'
-      when 'insert' then 'POST'
-      when 'update' then 'PATCH'
-      else 'DELETE'
-    end,
-    'request.path', '/' || api_settings.relation,
-    'request.headers', '{}',
-    'request.cookies', '{}',
-    'row_security', 'on',
-    'client_min_messages', 'error'
-  )
-  || case
-    when api_settings.command = 'select' then '{"transaction_read_only": "on"}'::jsonb
-    else '{}'
-  end
-  -- The old form of the claims, which auth.uid() prefers: what a session still has must not count.
-  || coalesce(
-    (
-      select jsonb_object_agg(old.name, '')
-      from unnest(
-        array[
-          'request.jwt.claim', 'request.jwt.claim.sub', 'request.jwt.claim.role',
-          'request.jwt.claim.email'
-        ]
-      ) as old (name)
-      where current_setting(old.name, true) <> ''
-    ),
-    '{}'
-  )
-  from (select runbook.exposed_schemas()) as exposed (schemas);
+begin
+  return (
+    select jsonb_build_object(
+      'search_path',
+      case
+        when exposed.schemas is null or api_settings.schema = any (exposed.schemas)
+          then quote_ident(api_settings.schema) || ', '
+        else ''
+      end || coalesce(runbook.api_setting('pgrst.db_extra_search_path'), 'public, extensions'),
+      'request.jwt.claims', api_settings.claims::text,
+      'request.method', case api_settings.command
+        when 'select' then 'GET'
+        when 'insert' then 'POST'
+        when 'update' then 'PATCH'
+        else 'DELETE'
+      end,
+      'request.path', '/' || api_settings.relation,
+      'request.headers', '{}',
+      'request.cookies', '{}',
+      'row_security', 'on',
+      'client_min_messages', 'error'
+    )
+    || case
+      when api_settings.command = 'select' then '{"transaction_read_only": "on"}'::jsonb
+      else '{}'
+    end
+    -- The old form of the claims, which auth.uid() prefers: what a session still has is not meant.
+    || coalesce(
+      (
+        select jsonb_object_agg(old.name, '')
+        from unnest(
+          array[
+            'request.jwt.claim', 'request.jwt.claim.sub', 'request.jwt.claim.role',
+            'request.jwt.claim.email'
+          ]
+        ) as old (name)
+        where current_setting(old.name, true) <> ''
+      ),
+      '{}'
+    )
+    from (select runbook.api_schemas()) as exposed (schemas)
+  );
+end;
 $$;
 
 comment on function runbook.api_settings(text, text, text, jsonb) is
@@ -114,45 +137,49 @@ create function runbook.condition_statement(
   form text
 )
 returns text
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select format(
-    'select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(array[%s]::boolean[])) from %s as %I',
-    (
-      select string_agg(format('(%s)', condition.text), ', ' order by condition.position)
-      from unnest(condition_statement.conditions) with ordinality as condition (text, position)
-    ),
-    case
-      when condition_statement.question ->> 'over' = 'new' then format(
-        condition_statement.ask ->> 'new_source',
-        'pg_catalog.unnest(' || condition_statement.source || ')',
-        condition_statement.content
-      )
-      -- A policy may name the columns of the system, which a row alone does not have.
-      when condition_statement.form = 'places' then format(
-        '(select (elem.whole).*, (elem.place ->> 0)::pg_catalog.tid as ctid,
-            (elem.place ->> 1)::pg_catalog.oid as tableoid,
-            (elem.place ->> 2)::pg_catalog.xid as xmin
-          from (
-            select whole.row as whole, %2$s -> ''places'' -> (whole.n - 1)::integer as place
+begin
+  return (
+    select format(
+      'select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(array[%s]::boolean[])) from %s as %I',
+      (
+        select string_agg(format('(%s)', condition.text), ', ' order by condition.position)
+        from unnest(condition_statement.conditions) with ordinality as condition (text, position)
+      ),
+      case
+        when condition_statement.question ->> 'over' = 'new' then format(
+          condition_statement.ask ->> 'new_source',
+          'pg_catalog.unnest(' || condition_statement.source || ')',
+          condition_statement.content
+        )
+        -- A policy may name the columns of the system, which a row alone does not have.
+        when condition_statement.form = 'places' then format(
+          '(select (elem.whole).*, (elem.place ->> 0)::pg_catalog.tid as ctid,
+              (elem.place ->> 1)::pg_catalog.oid as tableoid,
+              (elem.place ->> 2)::pg_catalog.xid as xmin
             from (
-              select (%1$s)[serial.n] as row, serial.n
-              from pg_catalog.generate_series(
-                pg_catalog.array_lower(%1$s, 1), pg_catalog.array_upper(%1$s, 1)
-              ) as serial (n)
-            ) as whole
-          ) as elem)',
-        condition_statement.source,
-        condition_statement.content
-      )
-      else 'pg_catalog.unnest(' || condition_statement.source || ')'
-    end,
-    condition_statement.ask ->> 'alias'
+              select whole.row as whole, %2$s -> ''places'' -> (whole.n - 1)::integer as place
+              from (
+                select (%1$s)[serial.n] as row, serial.n
+                from pg_catalog.generate_series(
+                  pg_catalog.array_lower(%1$s, 1), pg_catalog.array_upper(%1$s, 1)
+                ) as serial (n)
+              ) as whole
+            ) as elem)',
+          condition_statement.source,
+          condition_statement.content
+        )
+        else 'pg_catalog.unnest(' || condition_statement.source || ')'
+      end,
+      condition_statement.ask ->> 'alias'
+    )
   );
+end;
 $$;
 
 comment on function runbook.condition_statement(jsonb, jsonb, text[], text, text, text) is
@@ -164,44 +191,48 @@ from public;
 -- message} where Postgres raised it, {unknown} where it is our way of asking that failed.
 create function runbook.verdict_of_answer(answer jsonb)
 returns jsonb
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select case
-    when verdict_of_answer.answer is null then jsonb_build_object(
-      'unknown', 'The time was spent before it was looked at.'
-    )
-    when not (verdict_of_answer.answer -> 'failed')::boolean
-      then coalesce(verdict_of_answer.answer -> 'answer', 'null')
-    when failure.sqlstate = '57014' then jsonb_build_object(
-      'unknown',
-      format('It was stopped after %s ms.', verdict_of_answer.answer ->> 'took_ms')
-    )
-    when failure.sqlstate = '55P03' then jsonb_build_object(
-      'unknown', 'It needs a lock that was not free.'
-    )
-    when failure.sqlstate = '42501' and failure.message like '%security-definer function%'
-      then jsonb_build_object(
-        'unknown', format('It tries to change the role of the session: %s.', failure.message)
+begin
+  return (
+    select case
+      when verdict_of_answer.answer is null then jsonb_build_object(
+        'unknown', 'The time was spent before it was looked at.'
       )
-    when failure.is_own
-      and failure.sqlstate in (
-        '42601', '42703', '42704', '42725', '42804', '42846', '42883', '42P01', '42P02', '42P10',
-        '42P18', '42P21', '42P22', '0A000'
+      when not (verdict_of_answer.answer -> 'failed')::boolean
+        then coalesce(verdict_of_answer.answer -> 'answer', 'null')
+      when failure.sqlstate = '57014' then jsonb_build_object(
+        'unknown',
+        format('It was stopped after %s ms.', verdict_of_answer.answer ->> 'took_ms')
       )
-      then jsonb_build_object(
-        'unknown', format('Its text cannot be read back: %s.', failure.message)
+      when failure.sqlstate = '55P03' then jsonb_build_object(
+        'unknown', 'It needs a lock that was not free.'
       )
-    else jsonb_build_object('sqlstate', failure.sqlstate, 'message', failure.message)
-  end
-  from (
-    select
-      verdict_of_answer.answer #>> '{answer,sqlstate}' as sqlstate,
-      verdict_of_answer.answer #>> '{answer,message}' as message,
-      coalesce((verdict_of_answer.answer #> '{answer,is_own}')::boolean, false) as is_own
-  ) as failure;
+      when failure.sqlstate = '42501' and failure.message like '%security-definer function%'
+        then jsonb_build_object(
+          'unknown', format('It tries to change the role of the session: %s.', failure.message)
+        )
+      when failure.is_own
+        and failure.sqlstate in (
+          '42601', '42703', '42704', '42725', '42804', '42846', '42883', '42P01', '42P02', '42P10',
+          '42P18', '42P21', '42P22', '0A000'
+        )
+        then jsonb_build_object(
+          'unknown', format('Its text cannot be read back: %s.', failure.message)
+        )
+      else jsonb_build_object('sqlstate', failure.sqlstate, 'message', failure.message)
+    end
+    from (
+      select
+        verdict_of_answer.answer #>> '{answer,sqlstate}' as sqlstate,
+        verdict_of_answer.answer #>> '{answer,message}' as message,
+        coalesce((verdict_of_answer.answer #> '{answer,is_own}')::boolean, false) as is_own
+    ) as failure
+  );
+end;
 $$;
 
 comment on function runbook.verdict_of_answer(jsonb) is
@@ -532,6 +563,7 @@ begin
   for v_phase, v_position in
     select phase.item, phase.position - 1
     from jsonb_array_elements(judged.ask -> 'phases') with ordinality as phase (item, position)
+    where jsonb_path_exists(v_verdicts, '$[*][*][0].sqlstate')
   loop
     -- Rows for which a policy of the phase raises, and none could not be asked.
     v_raising := array(
@@ -580,23 +612,29 @@ begin
       select coalesce(
         jsonb_agg(
           jsonb_build_object(
-            'verdicts', (
-              select coalesce(jsonb_agg(asked.item -> (serial.n - 1) order by asked.position), '[]')
-              from jsonb_array_elements(v_verdicts) with ordinality as asked (item, position)
-            ),
-            'joined', (
-              select coalesce(
-                jsonb_object_agg(split_part(entry.key, ' ', 2), entry.value), '{}'
+            'verdicts', coalesce(of_row.verdicts, '[]'),
+            'joined', case
+              when v_joined = '{}' then v_joined
+              else (
+                select coalesce(
+                  jsonb_object_agg(split_part(entry.key, ' ', 2), entry.value), '{}'
+                )
+                from jsonb_each(v_joined) as entry (key, value)
+                where split_part(entry.key, ' ', 1) = serial.n::text
               )
-              from jsonb_each(v_joined) as entry (key, value)
-              where split_part(entry.key, ' ', 1) = serial.n::text
-            )
+            end
           )
           order by serial.n
         ),
         '[]'
       )
       from generate_series(1, v_rows) as serial (n)
+      left join (
+        select verdict.n, jsonb_agg(verdict.item order by asked.position) as verdicts
+        from jsonb_array_elements(v_verdicts) with ordinality as asked (item, position)
+        cross join jsonb_array_elements(asked.item) with ordinality as verdict (item, n)
+        group by verdict.n
+      ) as of_row on of_row.n = serial.n
     ),
     'took_ms', (
       select jsonb_agg(got.answer -> 'took_ms' order by got.position)

@@ -8,29 +8,33 @@
 -- whether the row is seen; the others say whether it may be written.
 create function runbook.access_phases(command text)
 returns jsonb
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select case access_phases.command
-    when 'select' then '[{"of": "select", "part": "using", "over": "old"}]'::jsonb
-    when 'insert' then '[
-      {"of": "insert", "part": "check", "over": "new"},
-      {"of": "select", "part": "check", "over": "new"}
-    ]'
-    when 'update' then '[
-      {"of": "update", "part": "using", "over": "old"},
-      {"of": "select", "part": "using", "over": "old"},
-      {"of": "update", "part": "check", "over": "new"},
-      {"of": "select", "part": "check", "over": "new"}
-    ]'
-    when 'delete' then '[
-      {"of": "delete", "part": "using", "over": "old"},
-      {"of": "select", "part": "using", "over": "old"}
-    ]'
-  end;
+begin
+  return (
+    select case access_phases.command
+      when 'select' then '[{"of": "select", "part": "using", "over": "old"}]'::jsonb
+      when 'insert' then '[
+        {"of": "insert", "part": "check", "over": "new"},
+        {"of": "select", "part": "check", "over": "new"}
+      ]'
+      when 'update' then '[
+        {"of": "update", "part": "using", "over": "old"},
+        {"of": "select", "part": "using", "over": "old"},
+        {"of": "update", "part": "check", "over": "new"},
+        {"of": "select", "part": "check", "over": "new"}
+      ]'
+      when 'delete' then '[
+        {"of": "delete", "part": "using", "over": "old"},
+        {"of": "select", "part": "using", "over": "old"}
+      ]'
+    end
+  );
+end;
 $$;
 
 comment on function runbook.access_phases(text) is
@@ -40,18 +44,22 @@ revoke all on function runbook.access_phases(text) from public;
 -- A text on one line, cut to what fits into a sentence.
 create function runbook.one_line(words text, length integer)
 returns text
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select case
-    when char_length(flat.words) > one_line.length
-      then left(flat.words, one_line.length - 1) || '…'
-    else flat.words
-  end
-  from (select regexp_replace(btrim(one_line.words), '\s+', ' ', 'g')) as flat (words);
+begin
+  return (
+    select case
+      when char_length(flat.words) > one_line.length
+        then left(flat.words, one_line.length - 1) || '…'
+      else flat.words
+    end
+    from (select regexp_replace(btrim(one_line.words), '\s+', ' ', 'g')) as flat (words)
+  );
+end;
 $$;
 
 comment on function runbook.one_line(text, integer) is 'A text on one line, at most this long.';
@@ -122,22 +130,26 @@ revoke all on function runbook.policy_verdict(jsonb, jsonb) from public;
 -- Which parts made a policy what it is, as words.
 create function runbook.deciding_words(policy jsonb)
 returns text
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select runbook.one_line(
-    coalesce(
-      (
-        select string_agg(part.item ->> 'expression', ' and ' order by part.position)
-        from jsonb_array_elements(deciding_words.policy -> 'decided_by')
-          with ordinality as part (item, position)
+begin
+  return (
+    select runbook.one_line(
+      coalesce(
+        (
+          select string_agg(part.item ->> 'expression', ' and ' order by part.position)
+          from jsonb_array_elements(deciding_words.policy -> 'decided_by')
+            with ordinality as part (item, position)
+        ),
+        deciding_words.policy ->> 'expression'
       ),
-      deciding_words.policy ->> 'expression'
-    ),
-    160
+      160
+    )
   );
+end;
 $$;
 
 comment on function runbook.deciding_words(jsonb) is 'The deciding parts of a policy on one line.';

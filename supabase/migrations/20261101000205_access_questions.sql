@@ -8,55 +8,59 @@
 -- the defaults as text, which are read under a lock on the table.
 create function runbook.access_columns(relation oid, with_expressions boolean)
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    jsonb_agg(
-      jsonb_build_object(
-        'name', att.attname,
-        'type', format_type(att.atttypid, att.atttypmod),
-        'is_generated', att.attgenerated <> '',
-        'is_identity', att.attidentity <> '',
-        'expression', case
-          when access_columns.with_expressions then pg_get_expr(def.adbin, def.adrelid)
-        end,
-        'type_default', case when typ.typtype = 'd' then typ.typdefault end,
-        'sequence', coalesce(
-          (
-            select dep.refobjid::bigint
-            from pg_catalog.pg_depend as dep
-            inner join pg_catalog.pg_class as seq on seq.oid = dep.refobjid and seq.relkind = 'S'
-            where dep.classid = 'pg_catalog.pg_attrdef'::regclass
-              and dep.objid = def.oid
-              and dep.refclassid = 'pg_catalog.pg_class'::regclass
-            limit 1
-          ),
-          (
-            select dep.objid::bigint
-            from pg_catalog.pg_depend as dep
-            where att.attidentity <> ''
-              and dep.classid = 'pg_catalog.pg_class'::regclass
-              and dep.refclassid = 'pg_catalog.pg_class'::regclass
-              and dep.refobjid = att.attrelid
-              and dep.refobjsubid = att.attnum
-              and dep.deptype = 'i'
-            limit 1
+begin
+  return (
+    select coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'name', att.attname,
+          'type', format_type(att.atttypid, att.atttypmod),
+          'is_generated', att.attgenerated <> '',
+          'is_identity', att.attidentity <> '',
+          'expression', case
+            when access_columns.with_expressions then pg_get_expr(def.adbin, def.adrelid)
+          end,
+          'type_default', case when typ.typtype = 'd' then typ.typdefault end,
+          'sequence', coalesce(
+            (
+              select dep.refobjid::bigint
+              from pg_catalog.pg_depend as dep
+              inner join pg_catalog.pg_class as seq on seq.oid = dep.refobjid and seq.relkind = 'S'
+              where dep.classid = 'pg_catalog.pg_attrdef'::regclass
+                and dep.objid = def.oid
+                and dep.refclassid = 'pg_catalog.pg_class'::regclass
+              limit 1
+            ),
+            (
+              select dep.objid::bigint
+              from pg_catalog.pg_depend as dep
+              where att.attidentity <> ''
+                and dep.classid = 'pg_catalog.pg_class'::regclass
+                and dep.refclassid = 'pg_catalog.pg_class'::regclass
+                and dep.refobjid = att.attrelid
+                and dep.refobjsubid = att.attnum
+                and dep.deptype = 'i'
+              limit 1
+            )
           )
         )
-      )
-      order by att.attnum
-    ),
-    '[]'
-  )
-  from pg_catalog.pg_attribute as att
-  inner join pg_catalog.pg_type as typ on typ.oid = att.atttypid
-  left join pg_catalog.pg_attrdef as def on def.adrelid = att.attrelid and def.adnum = att.attnum
-  where att.attrelid = access_columns.relation
-    and att.attnum > 0
-    and not att.attisdropped;
+        order by att.attnum
+      ),
+      '[]'
+    )
+    from pg_catalog.pg_attribute as att
+    inner join pg_catalog.pg_type as typ on typ.oid = att.atttypid
+    left join pg_catalog.pg_attrdef as def on def.adrelid = att.attrelid and def.adnum = att.attnum
+    where att.attrelid = access_columns.relation
+      and att.attnum > 0
+      and not att.attisdropped
+  );
+end;
 $$;
 
 comment on function runbook.access_columns(oid, boolean) is
@@ -66,16 +70,20 @@ revoke all on function runbook.access_columns(oid, boolean) from public;
 -- The value that a sequence would give next, without taking it.
 create function runbook.next_of_sequence(sequence oid)
 returns bigint
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    pg_sequence_last_value(seq.seqrelid::regclass) + seq.seqincrement, seq.seqstart
-  )
-  from pg_catalog.pg_sequence as seq
-  where seq.seqrelid = next_of_sequence.sequence;
+begin
+  return (
+    select coalesce(
+      pg_sequence_last_value(seq.seqrelid::regclass) + seq.seqincrement, seq.seqstart
+    )
+    from pg_catalog.pg_sequence as seq
+    where seq.seqrelid = next_of_sequence.sequence
+  );
+end;
 $$;
 
 comment on function runbook.next_of_sequence(oid) is
@@ -85,17 +93,21 @@ revoke all on function runbook.next_of_sequence(oid) from public;
 -- JSON as columns, `"a" integer, "b" text`, for jsonb_to_record.
 create function runbook.record_columns(columns jsonb, names text[])
 returns text
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select string_agg(
-    format('%I %s', col.item ->> 'name', col.item ->> 'type'), ', ' order by col.position
-  )
-  from jsonb_array_elements(record_columns.columns) with ordinality as col (item, position)
-  where col.item ->> 'name' = any (record_columns.names);
+begin
+  return (
+    select string_agg(
+      format('%I %s', col.item ->> 'name', col.item ->> 'type'), ', ' order by col.position
+    )
+    from jsonb_array_elements(record_columns.columns) with ordinality as col (item, position)
+    where col.item ->> 'name' = any (record_columns.names)
+  );
+end;
 $$;
 
 comment on function runbook.record_columns(jsonb, text[]) is
@@ -286,7 +298,7 @@ begin
         || case
           when dependence.reason is null then '{}'
           else jsonb_build_object(
-            'unknowable', format('It depends on the session: %s.', dependence.reason)
+            'unknowable', format('It depends on the session itself: %s.', dependence.reason)
           )
         end
         || case

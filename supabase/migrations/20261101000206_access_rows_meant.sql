@@ -159,40 +159,55 @@ revoke all on function runbook.access_question(jsonb) from public;
 -- when nobody does.
 create function runbook.access_lock(relation oid)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  with recursive held as materialized (
-    select lck.relation, lck.description from runbook.exclusive_locks() as lck
-  ),
-  concerned as (
-    select access_lock.relation
-    where exists (select from held)
-    union
-    select inh.inhrelid
-    from concerned
-    inner join pg_catalog.pg_inherits as inh on inh.inhparent = concerned.relation
-  )
-  select format(
-    '%s is locked: %s.', runbook.relation_name(held.relation), held.description
-  )
-  from held
-  where held.relation in (
-    select concerned.relation
-    from concerned
-    union all
-    select dep.refobjid
-    from pg_catalog.pg_policy as pol
-    inner join pg_catalog.pg_depend as dep
-      on dep.classid = 'pg_catalog.pg_policy'::regclass
-      and dep.objid = pol.oid
-      and dep.refclassid = 'pg_catalog.pg_class'::regclass
-    where pol.polrelid = access_lock.relation
-  )
-  order by held.relation <> access_lock.relation, held.relation
-  limit 1;
+begin
+  -- Nearly always there is none, and then nothing more is looked up.
+  if not exists (
+    select
+    from pg_catalog.pg_locks as lck
+    where lck.locktype = 'relation'
+      and lck.mode = 'AccessExclusiveLock'
+      and lck.pid <> pg_backend_pid()
+  ) then
+    return null;
+  end if;
+
+  return (
+    with recursive held as materialized (
+      select lck.relation, lck.description from runbook.exclusive_locks() as lck
+    ),
+    concerned as (
+      select access_lock.relation
+      where exists (select from held)
+      union
+      select inh.inhrelid
+      from concerned
+      inner join pg_catalog.pg_inherits as inh on inh.inhparent = concerned.relation
+    )
+    select format(
+      '%s is locked: %s.', runbook.relation_name(held.relation), held.description
+    )
+    from held
+    where held.relation in (
+      select concerned.relation
+      from concerned
+      union all
+      select dep.refobjid
+      from pg_catalog.pg_policy as pol
+      inner join pg_catalog.pg_depend as dep
+        on dep.classid = 'pg_catalog.pg_policy'::regclass
+        and dep.objid = pol.oid
+        and dep.refclassid = 'pg_catalog.pg_class'::regclass
+      where pol.polrelid = access_lock.relation
+    )
+    order by held.relation <> access_lock.relation, held.relation
+    limit 1
+  );
+end;
 $$;
 
 comment on function runbook.access_lock(oid) is
@@ -218,7 +233,8 @@ $$;
 comment on function runbook.naming_columns(oid) is 'The key columns of a table, or none.';
 revoke all on function runbook.naming_columns(oid) from public;
 
--- Reads the rows of `match` and asks the questions about them: {items: [{key, place}], judged, note}.
+-- Reads the rows of `match` and asks the questions about them: {items: [{key, place}], judged,
+-- note}.
 --
 -- It runs the application's operators, so it has the API's path.
 create function runbook.fetch_and_judge(question jsonb, columns jsonb, ask jsonb)

@@ -73,65 +73,69 @@ create function runbook.proof_statement(
   condition text
 )
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select case proof_statement.command
-    when 'select' then format(
-      'select pg_catalog.to_jsonb(pg_catalog.count(*)) from %s as target where %s',
-      named.relation, proof_statement.condition
-    )
-    when 'delete' then format(
-      'with done as (delete from %s as target where %s returning 1)
-       select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
-      named.relation, proof_statement.condition
-    )
-    when 'update' then format(
-      'with done as (update %s as target set %s %s where %s returning 1)
-       select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
-      named.relation,
-      coalesce(
-        (
-          select string_agg(format('%1$I = runbook_given.%1$I', name), ', ')
-          from unnest(proof_statement.given) as col (name)
-        ),
-        quote_ident(proof_statement.settable) || ' = target.' || quote_ident(
-          proof_statement.settable
-        )
-      ),
-      case
-        when cardinality(proof_statement.given) > 0 then format(
-          'from pg_catalog.jsonb_to_record($2 -> ''row'') as runbook_given (%s)',
-          runbook.record_columns(proof_statement.columns, proof_statement.given)
-        )
-        else ''
-      end,
-      proof_statement.condition
-    )
-    when 'insert' then format(
-      'with done as (insert into %s as target %s returning %s)
-       select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
-      named.relation,
-      case
-        when cardinality(proof_statement.given) > 0 then (
-          select format(
-            '(%s) select %s from pg_catalog.jsonb_to_record($2 -> ''row'') as runbook_given (%s)
-             where %s',
-            string_agg(quote_ident(col.name), ', ' order by col.name),
-            string_agg(format('runbook_given.%I', col.name), ', ' order by col.name),
-            runbook.record_columns(proof_statement.columns, proof_statement.given),
-            proof_statement.condition
+begin
+  return (
+    select case proof_statement.command
+      when 'select' then format(
+        'select pg_catalog.to_jsonb(pg_catalog.count(*)) from %s as target where %s',
+        named.relation, proof_statement.condition
+      )
+      when 'delete' then format(
+        'with done as (delete from %s as target where %s returning 1)
+         select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
+        named.relation, proof_statement.condition
+      )
+      when 'update' then format(
+        'with done as (update %s as target set %s %s where %s returning 1)
+         select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
+        named.relation,
+        coalesce(
+          (
+            select string_agg(format('%1$I = runbook_given.%1$I', name), ', ')
+            from unnest(proof_statement.given) as col (name)
+          ),
+          quote_ident(proof_statement.settable) || ' = target.' || quote_ident(
+            proof_statement.settable
           )
-          from unnest(proof_statement.given) as col (name)
-        )
-        else 'default values'
-      end,
-      coalesce('target.' || quote_ident(proof_statement.settable), '1')
-    )
-  end
-  from (select runbook.relation_name(proof_statement.relation)) as named (relation);
+        ),
+        case
+          when cardinality(proof_statement.given) > 0 then format(
+            'from pg_catalog.jsonb_to_record($2 -> ''row'') as runbook_given (%s)',
+            runbook.record_columns(proof_statement.columns, proof_statement.given)
+          )
+          else ''
+        end,
+        proof_statement.condition
+      )
+      when 'insert' then format(
+        'with done as (insert into %s as target %s returning %s)
+         select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
+        named.relation,
+        case
+          when cardinality(proof_statement.given) > 0 then (
+            select format(
+              '(%s) select %s from pg_catalog.jsonb_to_record($2 -> ''row'') as runbook_given (%s)
+               where %s',
+              string_agg(quote_ident(col.name), ', ' order by col.name),
+              string_agg(format('runbook_given.%I', col.name), ', ' order by col.name),
+              runbook.record_columns(proof_statement.columns, proof_statement.given),
+              proof_statement.condition
+            )
+            from unnest(proof_statement.given) as col (name)
+          )
+          else 'default values'
+        end,
+        coalesce('target.' || quote_ident(proof_statement.settable), '1')
+      )
+    end
+    from (select runbook.relation_name(proof_statement.relation)) as named (relation)
+  );
+end;
 $$;
 
 comment on function runbook.proof_statement(oid, text, jsonb, text[], text, text) is
@@ -223,25 +227,29 @@ revoke all on function runbook.plan_failure(jsonb, text, jsonb, jsonb, timestamp
 -- Misses: what triggers do.
 create function runbook.proof_obstacle(relation oid, command text)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select format(
-    'Deleting would first rewrite rows of %s, which is large (foreign key %s).',
-    runbook.relation_name(child.oid), quote_ident(con.conname)
-  )
-  from pg_catalog.pg_constraint as con
-  inner join pg_catalog.pg_class as child on child.oid = con.conrelid
-  where con.confrelid = proof_obstacle.relation
-    and con.contype = 'f'
-    and con.confdeltype in ('c', 'n', 'd')
-    and proof_obstacle.command = 'delete'
-    -- 100 MiB: more than a few rows of each, and checked without an index.
-    and child.relpages > 12800
-  order by child.relpages desc
-  limit 1;
+begin
+  return (
+    select format(
+      'Deleting would first rewrite rows of %s, which is large (foreign key %s).',
+      runbook.relation_name(child.oid), quote_ident(con.conname)
+    )
+    from pg_catalog.pg_constraint as con
+    inner join pg_catalog.pg_class as child on child.oid = con.conrelid
+    where con.confrelid = proof_obstacle.relation
+      and con.contype = 'f'
+      and con.confdeltype in ('c', 'n', 'd')
+      and proof_obstacle.command = 'delete'
+      -- 100 MiB: more than a few rows of each, and checked without an index.
+      and child.relpages > 12800
+    order by child.relpages desc
+    limit 1
+  );
+end;
 $$;
 
 comment on function runbook.proof_obstacle(oid, text) is
@@ -251,26 +259,30 @@ revoke all on function runbook.proof_obstacle(oid, text) from public;
 -- The triggers of the application that a write fires.
 create function runbook.triggers_of(relation oid, command text)
 returns text[]
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select array(
-    select trg.tgname::text collate "default"
-    from pg_catalog.pg_trigger as trg
-    where trg.tgrelid = triggers_of.relation
-      and not trg.tgisinternal
-      and trg.tgenabled in ('O', 'A')
-      -- bits of pg_trigger.tgtype: 4 insert, 8 delete, 16 update
-      and trg.tgtype & case triggers_of.command
-        when 'insert' then 4
-        when 'delete' then 8
-        when 'update' then 16
-        else 0
-      end <> 0
-    order by trg.tgname
+begin
+  return (
+    select array(
+      select trg.tgname::text collate "default"
+      from pg_catalog.pg_trigger as trg
+      where trg.tgrelid = triggers_of.relation
+        and not trg.tgisinternal
+        and trg.tgenabled in ('O', 'A')
+        -- bits of pg_trigger.tgtype: 4 insert, 8 delete, 16 update
+        and trg.tgtype & case triggers_of.command
+          when 'insert' then 4
+          when 'delete' then 8
+          when 'update' then 16
+          else 0
+        end <> 0
+      order by trg.tgname
+    )
   );
+end;
 $$;
 
 comment on function runbook.triggers_of(oid, text) is
@@ -281,39 +293,43 @@ revoke all on function runbook.triggers_of(oid, text) from public;
 -- than rights and policies decided, such as a trigger or a lock.
 create function runbook.proof_outcome(answer jsonb, command text)
 returns jsonb
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select case
-    when proof_outcome.answer is null then jsonb_build_object(
-      'is_proof', false, 'message', 'The time was spent before it was tried.'
-    )
-    when not (proof_outcome.answer -> 'failed')::boolean then jsonb_build_object(
-      'is_proof', true, 'got', (proof_outcome.answer -> 'answer')::bigint > 0
-    )
-    -- The policies' checks come before the table's constraints, so here they have let it pass.
-    when proof_outcome.command <> 'select' and failure.sqlstate like '23%' and failure.is_own
-      then jsonb_build_object('is_proof', true, 'got', true, 'message', failure.words)
-    when failure.sqlstate in ('57014', '55P03', '40001', '40P01')
-      or failure.words like '%security-definer function%'
-      then jsonb_build_object('is_proof', false, 'message', failure.words)
-    when proof_outcome.command = 'select' or failure.sqlstate = '42501' and failure.is_own
-      then jsonb_build_object('is_proof', true, 'got', false, 'message', failure.words)
-    else jsonb_build_object('is_proof', false, 'got', false, 'message', failure.words)
-  end
-  from (
-    select
-      proof_outcome.answer #>> '{answer,sqlstate}' as sqlstate,
-      coalesce((proof_outcome.answer #> '{answer,is_own}')::boolean, false) as is_own,
-      format(
-        '%s: %s',
-        proof_outcome.answer #>> '{answer,sqlstate}',
-        proof_outcome.answer #>> '{answer,message}'
-      ) as words
-  ) as failure;
+begin
+  return (
+    select case
+      when proof_outcome.answer is null then jsonb_build_object(
+        'is_proof', false, 'message', 'The time was spent before it was tried.'
+      )
+      when not (proof_outcome.answer -> 'failed')::boolean then jsonb_build_object(
+        'is_proof', true, 'got', (proof_outcome.answer -> 'answer')::bigint > 0
+      )
+      -- The policies' checks come before the table's constraints, so here they have let it pass.
+      when proof_outcome.command <> 'select' and failure.sqlstate like '23%' and failure.is_own
+        then jsonb_build_object('is_proof', true, 'got', true, 'message', failure.words)
+      when failure.sqlstate in ('57014', '55P03', '40001', '40P01')
+        or failure.words like '%security-definer function%'
+        then jsonb_build_object('is_proof', false, 'message', failure.words)
+      when proof_outcome.command = 'select' or failure.sqlstate = '42501' and failure.is_own
+        then jsonb_build_object('is_proof', true, 'got', false, 'message', failure.words)
+      else jsonb_build_object('is_proof', false, 'got', false, 'message', failure.words)
+    end
+    from (
+      select
+        proof_outcome.answer #>> '{answer,sqlstate}' as sqlstate,
+        coalesce((proof_outcome.answer #> '{answer,is_own}')::boolean, false) as is_own,
+        format(
+          '%s: %s',
+          proof_outcome.answer #>> '{answer,sqlstate}',
+          proof_outcome.answer #>> '{answer,message}'
+        ) as words
+    ) as failure
+  );
+end;
 $$;
 
 comment on function runbook.proof_outcome(jsonb, text) is
@@ -491,78 +507,85 @@ comment on function runbook.rows_moved(oid, jsonb) is
 'Positions of the fetched rows that have been changed or deleted since.';
 revoke all on function runbook.rows_moved(oid, jsonb) from public;
 
--- The proof of an explanation: {tried, returned, agrees, disagrees, …}, from the outcomes of its rows.
+-- The proof of an explanation, {tried, returned, agrees, disagrees}, from the outcomes of its rows.
 create function runbook.proof_of(question jsonb, rows jsonb, outcomes jsonb, moved integer[])
 returns jsonb
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  with compared as materialized (
-    select
-      row_of.content -> 'key' as key,
-      row_of.content -> case proof_of.question ->> 'command'
-        when 'select' then 'visible'
-        else 'allowed'
-      end as expected,
-      outcome.content -> 'got' as got,
-      outcome.content ->> 'message' as message,
-      (
-        (outcome.content -> 'is_proof')::boolean
-        -- what a policy was found to raise
-        or starts_with(outcome.content ->> 'message', row_of.content ->> 'raises')
-      )
-      and row_of.position - 1 <> all (proof_of.moved) as is_proof,
-      row_of.position
-    from jsonb_array_elements(proof_of.rows) with ordinality as row_of (content, position)
-    inner join jsonb_array_elements(proof_of.outcomes) with ordinality as outcome (content, position)
-      on outcome.position = row_of.position
-  )
-  select jsonb_strip_nulls(
-    jsonb_build_object(
-      'tried', true,
-      'compared', count(*) filter (where com.is_proof and com.expected in ('true', 'false')),
-      'returned', jsonb_build_object(
-        'rows', count(*) filter (where com.got = 'true' and com.message is null),
-        'keys', case
-          when proof_of.question ->> 'command' = 'select' then coalesce(
-            jsonb_agg(com.key order by com.position) filter (where com.got = 'true'), '[]'
-          )
-        end,
-        'messages', (
-          select jsonb_agg(jsonb_build_object('message', said.message, 'rows', said.rows))
-          from (
-            select told.message, count(*) as rows
-            from compared as told
-            where told.message is not null
-            group by told.message
-            order by count(*) desc, told.message
-            limit 5
-          ) as said
+begin
+  return (
+    with compared as materialized (
+      select
+        row_of.content -> 'key' as key,
+        row_of.content -> case proof_of.question ->> 'command'
+          when 'select' then 'visible'
+          else 'allowed'
+        end as expected,
+        outcome.content -> 'got' as got,
+        outcome.content ->> 'message' as message,
+        (
+          (outcome.content -> 'is_proof')::boolean
+          -- what a policy was found to raise
+          or starts_with(outcome.content ->> 'message', row_of.content ->> 'raises')
         )
-      ),
-      'disagrees', jsonb_agg(
-        jsonb_strip_nulls(
-          jsonb_build_object(
-            'key', com.key,
-            'expected', com.expected,
-            'got', com.got,
-            'message', com.message
-          )
-        )
-        order by com.position
-      ) filter (where com.is_proof and com.expected in ('true', 'false') and com.got <> com.expected)
+        and row_of.position - 1 <> all (proof_of.moved) as is_proof,
+        row_of.position
+      from jsonb_array_elements(proof_of.rows) with ordinality as row_of (content, position)
+      inner join jsonb_array_elements(proof_of.outcomes)
+        with ordinality as outcome (content, position)
+        on outcome.position = row_of.position
     )
-  ) || jsonb_build_object(
-    'agrees', case
-      when bool_or(
-        com.is_proof and com.expected in ('true', 'false') and com.got <> com.expected
-      ) then false
-      when bool_or(com.is_proof and com.expected in ('true', 'false')) then true
-    end
-  )
-  from compared as com;
+    select jsonb_strip_nulls(
+      jsonb_build_object(
+        'tried', true,
+        'compared', count(*) filter (where com.is_proof and com.expected in ('true', 'false')),
+        'returned', jsonb_build_object(
+          'rows', count(*) filter (where com.got = 'true' and com.message is null),
+          'keys', case
+            when proof_of.question ->> 'command' = 'select' then coalesce(
+              jsonb_agg(com.key order by com.position) filter (where com.got = 'true'), '[]'
+            )
+          end,
+          'messages', (
+            select jsonb_agg(jsonb_build_object('message', said.message, 'rows', said.rows))
+            from (
+              select told.message, count(*) as rows
+              from compared as told
+              where told.message is not null
+              group by told.message
+              order by count(*) desc, told.message
+              limit 5
+            ) as said
+          )
+        ),
+        'disagrees', jsonb_agg(
+          jsonb_strip_nulls(
+            jsonb_build_object(
+              'key', com.key,
+              'expected', com.expected,
+              'got', com.got,
+              'message', com.message
+            )
+          )
+          order by com.position
+        ) filter (
+          where com.is_proof and com.expected in ('true', 'false') and com.got <> com.expected
+        )
+      )
+    ) || jsonb_build_object(
+      'agrees', case
+        when bool_or(
+          com.is_proof and com.expected in ('true', 'false') and com.got <> com.expected
+        ) then false
+        when bool_or(com.is_proof and com.expected in ('true', 'false')) then true
+      end
+    )
+    from compared as com
+  );
+end;
 $$;
 
 comment on function runbook.proof_of(jsonb, jsonb, jsonb, integer[]) is
@@ -578,6 +601,7 @@ create function runbook.access_proof(
   fetched jsonb,
   rows jsonb,
   shut_by text,
+  depends_on_session boolean,
   until timestamptz
 )
 returns jsonb
@@ -601,6 +625,7 @@ declare
   v_outcomes jsonb;
   v_proof jsonb;
   v_reason text;
+  v_survives jsonb;
 begin
   v_reason := case
     when not (access_proof.question -> 'proof')::boolean then 'It was not asked for.'
@@ -609,6 +634,10 @@ begin
     when v_role not in ('anon', 'authenticated', 'service_role')
       then format('There is no reader for the role %s.', quote_ident(v_role))
     when clock_timestamp() > access_proof.until then 'The time was spent.'
+    when current_setting('runbook.stopped_statement', true) = statement_timestamp()::text
+      then 'A policy was stopped by the time limit, so no more is tried.'
+    when access_proof.depends_on_session
+      then 'A policy depends on the session itself, and this is not that of the Data API.'
     when access_proof.question ->> 'kind' not in ('r', 'p', 'm') and v_command <> 'select'
       then 'Writes through a view are not tried.'
     when v_command <> 'select' and current_setting('transaction_read_only') = 'on'
@@ -692,56 +721,79 @@ begin
     );
   end if;
 
+  v_survives := case
+    when v_command = 'select' then '[]'
+    else to_jsonb(
+      array(
+        select 'numbers drawn from sequences'
+        where cardinality(v_triggers) > 0
+          or v_command = 'insert' and exists (
+            select
+            from jsonb_array_elements(v_columns) as col (item)
+            where col.item ->> 'sequence' is not null
+              and not coalesce(access_proof.question -> 'row', '{}') ? (col.item ->> 'name')
+          )
+        union all
+        select 'what triggers did outside of the database'
+        where cardinality(v_triggers) > 0
+      )
+    )
+  end;
+
   return v_proof || jsonb_build_object('outcomes', v_outcomes) || case
     when cardinality(v_triggers) = 0 then '{}'
     else jsonb_build_object('fired', to_jsonb(v_triggers))
   end || case
-    when v_command <> 'insert' then '{}'
-    else '{"survives": ["numbers drawn from sequences"]}'::jsonb
+    when v_survives = '[]' then '{}'
+    else jsonb_build_object('survives', v_survives)
   end;
 end;
 $$;
 
-comment on function runbook.access_proof(jsonb, jsonb, jsonb, jsonb, text, timestamptz) is
+comment on function runbook.access_proof(jsonb, jsonb, jsonb, jsonb, text, boolean, timestamptz) is
 '{tried, reason, returned, agrees, disagrees, fired, survives}: the command itself, tried as the user
 and rolled back.';
-revoke all on function runbook.access_proof(jsonb, jsonb, jsonb, jsonb, text, timestamptz)
+revoke all on function runbook.access_proof(jsonb, jsonb, jsonb, jsonb, text, boolean, timestamptz)
 from public;
 
 -- What the database itself said of the rows whose policies could not be evaluated.
 create function runbook.rows_with_proof(rows jsonb, outcomes jsonb, command text)
 returns jsonb
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    jsonb_agg(
-      row_of.content || case
-        when row_of.content -> asked.field = 'null' and (outcome.content -> 'is_proof')::boolean
-          then jsonb_build_object(
-            asked.field, outcome.content -> 'got',
-            'why', format(
-              'Tried as the user, it %s. %s',
-              case when outcome.content -> 'got' = 'true' then 'goes through' else 'does not' end,
-              row_of.content ->> 'why'
+begin
+  return (
+    select coalesce(
+      jsonb_agg(
+        row_of.content || case
+          when row_of.content -> asked.field = 'null' and (outcome.content -> 'is_proof')::boolean
+            then jsonb_build_object(
+              asked.field, outcome.content -> 'got',
+              'why', format(
+                'Tried as the user, it %s. %s',
+                case when outcome.content -> 'got' = 'true' then 'goes through' else 'does not' end,
+                row_of.content ->> 'why'
+              )
             )
-          )
-        else '{}'
-      end
-      order by row_of.position
-    ),
-    '[]'
-  )
-  from jsonb_array_elements(rows_with_proof.rows) with ordinality as row_of (content, position)
-  inner join jsonb_array_elements(rows_with_proof.outcomes)
-    with ordinality as outcome (content, position)
-    on outcome.position = row_of.position
-  cross join (
-    select case rows_with_proof.command when 'select' then 'visible' else 'allowed' end
-  ) as asked (field);
+          else '{}'
+        end
+        order by row_of.position
+      ),
+      '[]'
+    )
+    from jsonb_array_elements(rows_with_proof.rows) with ordinality as row_of (content, position)
+    inner join jsonb_array_elements(rows_with_proof.outcomes)
+      with ordinality as outcome (content, position)
+      on outcome.position = row_of.position
+    cross join (
+      select case rows_with_proof.command when 'select' then 'visible' else 'allowed' end
+    ) as asked (field)
+  );
+end;
 $$;
 
 comment on function runbook.rows_with_proof(jsonb, jsonb, text) is

@@ -7,33 +7,37 @@
 -- judged. Rows with the same verdicts are explained once.
 create function runbook.explained_rows(ask jsonb, fetched jsonb)
 returns jsonb
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  with judged as materialized (
-    select verdict.content, verdict.position
-    from jsonb_array_elements(explained_rows.fetched #> '{judged,rows}')
-      with ordinality as verdict (content, position)
-  ),
-  explained as materialized (
-    select
-      different.content,
-      runbook.row_verdict(explained_rows.ask, different.content) as explanation
-    from (select distinct judged.content from judged) as different
-  )
-  select coalesce(
-    jsonb_agg(
-      jsonb_build_object('key', item.content -> 'key') || explained.explanation
-      order by item.position
+begin
+  return (
+    with judged as materialized (
+      select verdict.content, verdict.position
+      from jsonb_array_elements(explained_rows.fetched #> '{judged,rows}')
+        with ordinality as verdict (content, position)
     ),
-    '[]'
-  )
-  from jsonb_array_elements(explained_rows.fetched -> 'items')
-    with ordinality as item (content, position)
-  inner join judged on judged.position = item.position
-  inner join explained on explained.content = judged.content;
+    explained as materialized (
+      select
+        different.content,
+        runbook.row_verdict(explained_rows.ask, different.content) as explanation
+      from (select distinct judged.content from judged) as different
+    )
+    select coalesce(
+      jsonb_agg(
+        jsonb_build_object('key', item.content -> 'key') || explained.explanation
+        order by item.position
+      ),
+      '[]'
+    )
+    from jsonb_array_elements(explained_rows.fetched -> 'items')
+      with ordinality as item (content, position)
+    inner join judged on judged.position = item.position
+    inner join explained on explained.content = judged.content
+  );
+end;
 $$;
 
 comment on function runbook.explained_rows(jsonb, jsonb) is
@@ -43,28 +47,32 @@ revoke all on function runbook.explained_rows(jsonb, jsonb) from public;
 -- The rows of a statement that fails as a whole.
 create function runbook.failed_rows(rows jsonb, failure jsonb)
 returns jsonb
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    jsonb_agg(
-      row_of.content || jsonb_build_object(
-        'visible', false,
-        'why', format(
-          'The whole statement fails before it looks at a row: %s: %s',
-          failed_rows.failure ->> 'sqlstate', failed_rows.failure ->> 'message'
-        ),
-        'raises', failed_rows.failure -> 'sqlstate'
-      )
-      || case when row_of.content ? 'allowed' then '{"allowed": false}'::jsonb else '{}' end
-      order by row_of.position
-    ),
-    '[]'
-  )
-  from jsonb_array_elements(failed_rows.rows) with ordinality as row_of (content, position);
+begin
+  return (
+    select coalesce(
+      jsonb_agg(
+        row_of.content || jsonb_build_object(
+          'visible', false,
+          'why', format(
+            'The whole statement fails before it looks at a row: %s: %s',
+            failed_rows.failure ->> 'sqlstate', failed_rows.failure ->> 'message'
+          ),
+          'raises', failed_rows.failure -> 'sqlstate'
+        )
+        || case when row_of.content ? 'allowed' then '{"allowed": false}'::jsonb else '{}' end
+        order by row_of.position
+      ),
+      '[]'
+    )
+    from jsonb_array_elements(failed_rows.rows) with ordinality as row_of (content, position)
+  );
+end;
 $$;
 
 comment on function runbook.failed_rows(jsonb, jsonb) is
@@ -74,31 +82,33 @@ revoke all on function runbook.failed_rows(jsonb, jsonb) from public;
 -- What the rows come to together: allowed, denied, partly or unknown; null without rows.
 create function runbook.rows_verdict(rows jsonb, command text)
 returns text
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select case
-    when count(*) = 0 then null
-    when bool_and(row_of.passes) then 'allowed'
-    when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
-    when bool_or(row_of.passes is null) then 'unknown'
-    else 'denied'
-  end
-  from (
-    select (
-      item.content -> case rows_verdict.command when 'select' then 'visible' else 'allowed' end
-    )::boolean as passes
-    from jsonb_array_elements(
-      -- JSON's null is no boolean
-      (
-        select coalesce(jsonb_agg(jsonb_strip_nulls(given.content)), '[]')
-        from jsonb_array_elements(rows_verdict.rows) as given (content)
-      )
-    ) as item (content)
-  ) as row_of;
+begin
+  return (
+    select case
+      when count(*) = 0 then null
+      when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
+      when bool_or(row_of.passes is null) then 'unknown'
+      when bool_and(row_of.passes) then 'allowed'
+      else 'denied'
+    end
+    from (
+      select (
+        -- JSON's null is no boolean
+        nullif(
+          item.content -> case rows_verdict.command when 'select' then 'visible' else 'allowed' end,
+          'null'
+        )
+      )::boolean as passes
+      from jsonb_array_elements(rows_verdict.rows) as item (content)
+    ) as row_of
+  );
+end;
 $$;
 
 comment on function runbook.rows_verdict(jsonb, text) is
@@ -213,33 +223,38 @@ $$;
 
 comment on function runbook.policies_gate(text, oid, text, jsonb, jsonb, text, jsonb, text) is
 'The gate policies: what applied, what did not and why, and what the policies came to.';
-revoke all on function runbook.policies_gate(text, oid, text, jsonb, jsonb, text, jsonb, text) from public;
+revoke all on function runbook.policies_gate(text, oid, text, jsonb, jsonb, text, jsonb, text)
+from public;
 
 -- The gates that were not reached, so that each explanation has all of them.
 create function runbook.all_gates(gates jsonb)
 returns jsonb
-language sql
+language plpgsql
 immutable
 parallel safe
 security invoker
 set search_path = ''
 as $$
-  select jsonb_agg(
-    coalesce(
-      (
-        select given.item
-        from jsonb_array_elements(all_gates.gates) as given (item)
-        where given.item ->> 'gate' = named.gate
-      ),
-      runbook.access_gate(named.gate, 'not_reached', 'An earlier gate decided.', '{}')
+begin
+  return (
+    select jsonb_agg(
+      coalesce(
+        (
+          select given.item
+          from jsonb_array_elements(all_gates.gates) as given (item)
+          where given.item ->> 'gate' = named.gate
+        ),
+        runbook.access_gate(named.gate, 'not_reached', 'An earlier gate decided.', '{}')
+      )
+      order by named.position
     )
-    order by named.position
-  )
-  from unnest(
-    array[
-      'user', 'claims', 'role', 'schema_usage', 'grants', 'exposed', 'row_security', 'policies'
-    ]
-  ) with ordinality as named (gate, position);
+    from unnest(
+      array[
+        'user', 'claims', 'role', 'schema_usage', 'grants', 'exposed', 'row_security', 'policies'
+      ]
+    ) with ordinality as named (gate, position)
+  );
+end;
 $$;
 
 comment on function runbook.all_gates(jsonb) is
@@ -380,7 +395,11 @@ begin
         v_table
       )
       when access_summary.verdict = 'unknown' then format(
-        'It is not known whether %s may %s %s: %s', v_who, v_command, v_table, v_why
+        'It is not known whether %s %s %s: %s',
+          v_who,
+          case when v_command = 'select' then 'sees the rows of' else 'may ' || v_command end,
+          v_table,
+          v_why
       )
       when v_command = 'insert' then format(
         '%s may not insert the row into %s: %s', v_who, v_table, v_why
@@ -752,11 +771,17 @@ begin
   end if;
 
   return jsonb_build_object(
-    'rows', v_rows, 'fetched', v_result -> 'fetched', 'gate', v_gate, 'obstacle', v_obstacle
+    'rows', v_rows,
+    'fetched', v_result -> 'fetched',
+    'gate', v_gate,
+    'obstacle', v_obstacle,
+    'depends_on_session', coalesce(
+      jsonb_path_exists(v_result -> 'ask', '$.questions[*].unknowable'), false
+    )
   );
 end;
 $$;
 
 comment on function runbook.explained_policies(jsonb, jsonb, jsonb, timestamptz) is
-'{rows, fetched, gate, obstacle}: the policies over the rows that are meant, as the gate policies.';
+'{rows, fetched, gate, obstacle, depends_on_session}: the policies over the rows that are meant.';
 revoke all on function runbook.explained_policies(jsonb, jsonb, jsonb, timestamptz) from public;

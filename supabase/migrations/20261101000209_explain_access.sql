@@ -12,6 +12,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+-- giving back once more than was taken is how the end is found, and warns
+set client_min_messages = error
 as $$
 declare
   v_lock record;
@@ -41,8 +43,9 @@ begin
           v_lock.classid::bigint::bit(32)::integer, v_lock.objid::bigint::bit(32)::integer
         )
       end;
-      v_count := v_count + 1;
     end loop;
+
+    v_count := v_count + 1;
   end loop;
 
   return v_count;
@@ -56,17 +59,21 @@ revoke all on function runbook.release_locks(jsonb) from public;
 -- The advisory locks that this session holds, as ["classid objid objsubid"].
 create function runbook.held_locks()
 returns jsonb
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    jsonb_agg(format('%s %s %s', lck.classid, lck.objid, lck.objsubid)), '[]'
-  )
-  from pg_catalog.pg_locks as lck
-  where lck.locktype = 'advisory'
-    and lck.pid = pg_backend_pid();
+begin
+  return (
+    select coalesce(
+      jsonb_agg(format('%s %s %s', lck.classid, lck.objid, lck.objsubid)), '[]'
+    )
+    from pg_catalog.pg_locks as lck
+    where lck.locktype = 'advisory'
+      and lck.pid = pg_backend_pid()
+  );
+end;
 $$;
 
 comment on function runbook.held_locks() is 'The advisory locks of this session.';
@@ -138,7 +145,13 @@ begin
         'agrees', null
       )
       else runbook.access_proof(
-        v_question, v_subject, v_policies -> 'fetched', v_rows, v_shut_by, v_until
+        v_question,
+        v_subject,
+        v_policies -> 'fetched',
+        v_rows,
+        v_shut_by,
+        coalesce((v_policies -> 'depends_on_session')::boolean, false),
+        v_until
       )
     end;
   exception
@@ -149,7 +162,10 @@ begin
   end;
 
   if v_proof ? 'outcomes' then
-    v_rows := runbook.rows_with_proof(v_rows, v_proof -> 'outcomes', v_command);
+    if jsonb_path_exists(v_rows, '$[*] ? (@.visible == null || @.allowed == null)') then
+      v_rows := runbook.rows_with_proof(v_rows, v_proof -> 'outcomes', v_command);
+    end if;
+
     v_proof := v_proof - 'outcomes';
   end if;
 
@@ -210,6 +226,39 @@ comment on column runbook.access_look.subject is
 'The id of the account, the role where none was meant, or what was asked for where it is unknown.';
 
 revoke all on table runbook.access_look from public;
+
+-- Lets a look go when its time is over, and not before.
+create function runbook.refuse_early_forgetting()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if old.at < clock_timestamp() - interval '90 days' then
+    return old;
+  end if;
+
+  raise exception 'A look stays on record for 90 days.'
+    using errcode = '55000', hint = 'The schedule removes it then.';
+end;
+$$;
+
+comment on function runbook.refuse_early_forgetting() is 'Keeps records of looks for 90 days.';
+revoke all on function runbook.refuse_early_forgetting() from public;
+
+create trigger access_look_stays
+before truncate on runbook.access_look
+for each statement execute function runbook.refuse_change();
+
+create trigger access_look_stays_for_90_days
+before delete on runbook.access_look
+for each row execute function runbook.refuse_early_forgetting();
+
+create trigger access_look_is_append_only
+before update on runbook.access_look
+for each row execute function runbook.refuse_rewriting();
 
 -- Records that the caller looked as a person: of an explanation, or of several as one. Returns
 -- {recorded} and why not, where the database cannot be written.

@@ -1,8 +1,8 @@
--- The schedule: pg_cron calls runbook.tick() each minute. The tick records a report and rings an
--- edge function, which looks outside (SQL cannot) and keeps what it saw as probes.
---
--- The bell is pg_net, whose queue every database login can read. So what it carries is a ticket:
--- valid once, for two minutes, for one endpoint, without a role, and stored here as a hash only.
+-- The schedule: pg_cron calls three jobs each minute. One evaluates the groups of checks that are
+-- due, one the collectors that are; the tick moves runs on and rings an edge function, which looks
+-- outside (SQL cannot) and keeps what it saw as probes. The bell is pg_net, whose queue every login
+-- can read. So what it carries is a ticket: valid once, for two minutes, for one endpoint, without
+-- a role, and stored here as a hash only.
 -- pg_cron and pg_net are looked for when called; nothing here depends on them.
 
 create table runbook.ticket (
@@ -180,6 +180,101 @@ comment on function runbook.ring(text) is
 'Queues a request to an edge function with a ticket, where pg_net and the address are there.';
 revoke all on function runbook.ring(text) from public;
 
+-- The jobs of the runbook. Several statements of one command have a time limit each (from Postgres
+-- 13 on, and where pg_cron works over connections, as it does by default), so that a group of
+-- checks that hangs leaves the others their own budget; they are one transaction.
+create function runbook.scheduled_jobs()
+returns table (name text, schedule text, command text)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select 'runbook-tick', '* * * * *', 'select runbook.tick()'
+  union all
+  select
+    'runbook-checks',
+    '* * * * *',
+    string_agg(
+      format(
+        'set statement_timeout = ''%sms''; select runbook.evaluate_group(%L); ',
+        (1000 * extract(epoch from grp.budget))::integer,
+        grp.name
+      ),
+      ''
+      order by grp.position
+    ) || 'set statement_timeout = ''10s''; select runbook.record_recorded()'
+  from runbook.check_group as grp
+  union all
+  select
+    'runbook-collect',
+    '* * * * *',
+    'set statement_timeout = ''10s''' || repeat('; select runbook.collect_next()', 5);
+$$;
+
+comment on function runbook.scheduled_jobs() is
+'The jobs that pg_cron runs for the runbook: name, schedule and command.';
+revoke all on function runbook.scheduled_jobs() from public;
+
+-- What the commands of our jobs look like in the log of pg_cron, those of other versions included.
+create function runbook.own_commands()
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select 'select runbook\.(tick|evaluate_group|collect_next)\(';
+$$;
+
+comment on function runbook.own_commands() is
+'A regular expression for the commands of the runbook''s jobs.';
+revoke all on function runbook.own_commands() from public;
+
+-- Records the report of what the schedule last measured.
+create function runbook.record_recorded()
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if current_setting('transaction_read_only')::boolean then
+    raise notice 'The database is read-only, so no report was kept.';
+    return null;
+  end if;
+
+  return runbook.record_report(runbook.recorded_report());
+end;
+$$;
+
+comment on function runbook.record_recorded() is
+'Records a report of the latest measurements and returns its id; null on a read-only database.';
+revoke all on function runbook.record_recorded() from public;
+
+-- Removes reports that are too old. Of a day that is over one each quarter of an hour is kept: the
+-- days before are for looking back, and a report each minute would fill a small disk.
+create function runbook.forget_old_reports(older_than interval)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  delete from runbook.report as rpt
+  where rpt.recorded_at < clock_timestamp() - forget_old_reports.older_than
+    or (
+      rpt.recorded_at < clock_timestamp() - interval '1 day'
+      and extract(minute from rpt.recorded_at)::integer % 15 <> 0
+    );
+$$;
+
+comment on function runbook.forget_old_reports(interval) is
+'Removes reports recorded longer ago, and after a day those between the quarters of an hour.';
+revoke all on function runbook.forget_old_reports(interval) from public;
+
 -- Removes the log of our own old runs: pg_cron keeps each run for ever, and ours come each minute.
 --
 -- Cost: reads cron.job_run_details whole, so the tick calls it once an hour.
@@ -197,15 +292,15 @@ begin
 
   execute '
     delete from cron.job_run_details as det
-    where det.command = $1
+    where det.command ~ $1
       and det.database = current_database()
       and det.end_time < clock_timestamp() - $2'
-  using 'select runbook.tick()', forget_old_ticks.older_than;
+  using runbook.own_commands(), forget_old_ticks.older_than;
 end;
 $$;
 
 comment on function runbook.forget_old_ticks(interval) is
-'Removes ticks that ended longer ago from the log of pg_cron.';
+'Removes runs of our own jobs that ended longer ago from the log of pg_cron.';
 revoke all on function runbook.forget_old_ticks(interval) from public;
 
 -- What pg_cron calls each minute. One at a time: a second one leaves at once.
@@ -240,30 +335,38 @@ begin
   delete from runbook.ticket as tkt
   where tkt.issued_at <= clock_timestamp() - interval '2 minutes';
 
-  delete from runbook.report as rpt
-  where rpt.recorded_at < clock_timestamp() - v_kept_for;
-
   if extract(minute from clock_timestamp()) = 0 then
-    perform runbook.forget_old_ticks(v_kept_for);
+    -- The log tells no more than the reports do, and each of its rows repeats the command.
+    perform runbook.forget_old_ticks(least(v_kept_for, interval '1 day'));
+    perform runbook.forget_old_reports(v_kept_for);
+    perform runbook.forget_old_looks();
   end if;
 
-  perform runbook.advance_runs();
-
-  if runbook.calls_are_due() then
+  if runbook.calls_are_due() or exists (select from runbook.runs_to_follow()) then
     perform runbook.ring('deliver');
   end if;
 
-  -- First the bell, so that the report tells how it fared; it sounds when the tick commits.
+  -- It sounds when the tick commits.
   perform runbook.ring('health-check');
-  perform runbook.record_report(
-    runbook.compose_report(runbook.run_checks(scheduled => true))
-  );
+
+  -- The job that evaluates the checks records the report. When it does not, the tick does, and the
+  -- report says how old its measurements are.
+  if not exists (
+    select
+    from runbook.report as rpt
+    where rpt.recorded_at > clock_timestamp() - interval '90 seconds'
+  ) then
+    perform runbook.record_recorded();
+  end if;
+
+  -- Last: a batch locks rows of the application until the tick commits.
+  perform runbook.advance_runs();
 end;
 $$;
 
 comment on function runbook.tick() is
-'Moves runs on that take their time, runs the checks, records the report, rings the edge functions
-and removes what is too old.';
+'Moves runs on that take their time, rings the edge functions, removes what is too old, and records
+a report when the checks'' own job does not.';
 revoke all on function runbook.tick() from public;
 
 -- Makes the jobs of pg_cron, or brings them up to date. A job that an admin has switched off stays
@@ -276,7 +379,9 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_job record;
   v_exists boolean;
+  v_is_new boolean := false;
 begin
   if to_regclass('cron.job') is null then
     raise notice 'pg_cron is not installed, so nothing was scheduled.'
@@ -284,25 +389,36 @@ begin
     return false;
   end if;
 
-  execute '
-    select exists (select from cron.job as job where job.jobname = $1 and job.database = $2)'
-  into v_exists
-  using 'runbook-tick', current_database();
+  for v_job in
+    select
+      job.name,
+      job.schedule,
+      job.command
+    from runbook.scheduled_jobs() as job
+  loop
+    execute '
+      select exists (select from cron.job as job where job.jobname = $1 and job.database = $2)'
+    into v_exists
+    using v_job.name, current_database();
 
-  execute 'select cron.schedule($1, $2, $3)'
-  using 'runbook-tick', '* * * * *', 'select runbook.tick()';
+    execute 'select cron.schedule($1, $2, $3)'
+    using v_job.name, v_job.schedule, v_job.command;
+
+    v_is_new := v_is_new or not v_exists;
+  end loop;
 
   update runbook.heartbeat as hbt
   set scheduled_at = clock_timestamp()
   where hbt.id
-    and (not v_exists or hbt.scheduled_at is null);
+    and (v_is_new or hbt.scheduled_at is null);
 
   return true;
 end;
 $$;
 
 comment on function runbook.install_schedule() is
-'Makes the pg_cron job runbook-tick; may be called again. Returns false without pg_cron.';
+'Makes the jobs of pg_cron: runbook-tick, runbook-checks, runbook-collect. May be called again.
+Returns false without pg_cron.';
 revoke all on function runbook.install_schedule() from public;
 
 -- Whether pg_cron's scheduler is there: a session of its own in newer versions, else a worker.
@@ -342,10 +458,10 @@ comment on function runbook.server_started_at() is
 'When the database server began.';
 revoke all on function runbook.server_started_at() from public;
 
--- The job of the runbook and its last run, as pg_cron knows them; null without the job.
+-- A job of the runbook and its last run, as pg_cron knows them; null without the job.
 --
 -- Cost: the newest 20,000 rows of cron.job_run_details at most, by its primary key.
-create function runbook.cron_state()
+create function runbook.cron_state(job_name text)
 returns jsonb
 language plpgsql
 stable
@@ -379,15 +495,15 @@ begin
       limit 1
     ) as run on true'
   into v_state
-  using 'runbook-tick';
+  using cron_state.job_name;
 
   return v_state;
 end;
 $$;
 
-comment on function runbook.cron_state() is
+comment on function runbook.cron_state(text) is
 '{jobid, active, schedule, last_run: {status, message, started_at, ended_at}}, or null.';
-revoke all on function runbook.cron_state() from public;
+revoke all on function runbook.cron_state(text) from public;
 
 -- Does the schedule run? Seconds since it last began.
 --
@@ -408,6 +524,7 @@ declare
   );
   v_findings runbook.finding[] := array[]::runbook.finding[];
   v_beat runbook.heartbeat;
+  v_name text;
   v_job jsonb;
   v_last_run jsonb;
   v_last_at timestamptz;
@@ -423,11 +540,6 @@ begin
   into v_beat
   from runbook.heartbeat as hbt;
 
-  v_job := runbook.cron_state();
-  v_last_run := v_job -> 'last_run';
-  -- Where pg_cron keeps no log, the tick's own trace tells.
-  v_last_at := greatest((v_last_run ->> 'started_at')::timestamptz, v_beat.ticked_at);
-
   if not runbook.cron_scheduler_is_running() then
     v_findings := v_findings || row(
       'scheduler_missing',
@@ -441,68 +553,87 @@ begin
     )::runbook.finding;
   end if;
 
-  if v_job is null then
-    v_findings := v_findings || row(
-      'schedule_missing',
-      'critical',
-      'runbook-tick',
-      'The job runbook-tick is not scheduled. Make it: select runbook.install_schedule().',
-      '{}'::jsonb,
-      'looked for in cron.job',
-      null,
-      null
-    )::runbook.finding;
-  elsif not (v_job -> 'active')::boolean then
-    v_findings := v_findings || row(
-      'schedule_inactive',
-      'critical',
-      'runbook-tick',
-      format(
-        'The job runbook-tick is switched off. Switch it on: '
-        'select cron.alter_job(%s, active => true).',
-        v_job ->> 'jobid'
-      ),
-      v_job,
-      'read from cron.job',
-      null,
-      null
-    )::runbook.finding;
-  elsif greatest(v_last_at, v_beat.scheduled_at, runbook.server_started_at())
-    < clock_timestamp() - v_late_after
-  then
-    v_findings := v_findings || row(
-      'tick_late',
-      'critical',
-      'runbook-tick',
-      coalesce(
-        format(
-          'The last tick began at %s; one is due each minute. See cron.job_run_details.',
-          runbook.utc_text(v_last_at)
-        ),
-        'There has been no tick since the job was made. See cron.job_run_details.'
-      ),
-      v_job || jsonb_build_object('ticked_at', v_beat.ticked_at),
-      'read from cron.job_run_details',
-      null,
-      null
-    )::runbook.finding;
-  end if;
+  for v_name in
+    select job.name
+    from runbook.scheduled_jobs() as job
+    order by job.name
+  loop
+    v_job := runbook.cron_state(v_name);
+    v_last_run := v_job -> 'last_run';
 
-  -- A run that a restart of the server cut off says nothing about the next.
-  if v_last_run ->> 'status' = 'failed'
-    and v_last_run ->> 'message' is distinct from 'server restarted'
-  then
-    v_findings := v_findings || row(
-      'tick_failed',
-      'critical',
-      'runbook-tick',
-      format('The last tick failed: %s', v_last_run ->> 'message'),
-      v_job,
-      'read from cron.job_run_details',
-      null,
-      null
-    )::runbook.finding;
-  end if;
+    if v_job is null then
+      v_findings := v_findings || row(
+        'schedule_missing',
+        'critical',
+        v_name,
+        format(
+          'The job %s is not scheduled. Make it: select runbook.install_schedule().', v_name
+        ),
+        '{}'::jsonb,
+        'looked for in cron.job',
+        null,
+        null
+      )::runbook.finding;
+    elsif not (v_job -> 'active')::boolean then
+      v_findings := v_findings || row(
+        'schedule_inactive',
+        'critical',
+        v_name,
+        format(
+          'The job %s is switched off. Switch it on: select cron.alter_job(%s, active => true).',
+          v_name,
+          v_job ->> 'jobid'
+        ),
+        v_job,
+        'read from cron.job',
+        null,
+        null
+      )::runbook.finding;
+    end if;
+
+    if v_name = 'runbook-tick' then
+      -- Where pg_cron keeps no log, the tick's own trace tells.
+      v_last_at := greatest((v_last_run ->> 'started_at')::timestamptz, v_beat.ticked_at);
+
+      if (v_job -> 'active')::boolean
+        and greatest(v_last_at, v_beat.scheduled_at, runbook.server_started_at())
+          < clock_timestamp() - v_late_after
+      then
+        v_findings := v_findings || row(
+          'tick_late',
+          'critical',
+          v_name,
+          coalesce(
+            format(
+              'The last tick began at %s; one is due each minute. See cron.job_run_details.',
+              runbook.utc_text(v_last_at)
+            ),
+            'There has been no tick since the job was made. See cron.job_run_details.'
+          ),
+          v_job || jsonb_build_object('ticked_at', v_beat.ticked_at),
+          'read from cron.job_run_details',
+          null,
+          null
+        )::runbook.finding;
+      end if;
+    end if;
+
+    -- A run that a restart of the server cut off says nothing about the next.
+    if v_last_run ->> 'status' = 'failed'
+      and v_last_run ->> 'message' is distinct from 'server restarted'
+    then
+      v_findings := v_findings || row(
+        'tick_failed',
+        'critical',
+        v_name,
+        format('The last run of %s failed: %s', v_name, v_last_run ->> 'message'),
+        v_job,
+        'read from cron.job_run_details',
+        null,
+        null
+      )::runbook.finding;
+    end if;
+  end loop;
 
   if v_beat.bell_error is not null then
     v_findings := v_findings || row(
@@ -551,10 +682,10 @@ values (
   '{"late_after_s": 180}',
   '{
     "scheduler_missing": "The scheduler''s process is not among the server''s.",
-    "schedule_missing": "The job runbook-tick does not exist.",
-    "schedule_inactive": "The job runbook-tick is switched off.",
+    "schedule_missing": "A job of the runbook does not exist.",
+    "schedule_inactive": "A job of the runbook is switched off.",
     "tick_late": "The last tick began longer ago than late_after_s.",
-    "tick_failed": "The last tick failed.",
+    "tick_failed": "The last tick, or the last run of another job of the runbook, failed.",
     "doorbell_failed": "The edge function could not be rung."
   }'
 );

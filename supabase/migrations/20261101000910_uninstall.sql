@@ -25,16 +25,19 @@ begin
 
   if to_regclass('cron.job') is not null then
     for v_job_id in
-      execute 'select job.jobid from cron.job as job where job.jobname = $1 and job.database = $2'
-      using 'runbook-tick', current_database()
+      execute '
+        select job.jobid from cron.job as job where job.jobname = any ($1) and job.database = $2'
+      using
+        array(select job.name from runbook.scheduled_jobs() as job),
+        current_database()
     loop
       execute 'select cron.unschedule($1)' using v_job_id;
     end loop;
 
     execute '
       delete from cron.job_run_details as det
-      where det.command = $1 and det.database = current_database()'
-    using 'select runbook.tick()';
+      where det.command ~ $1 and det.database = current_database()'
+    using runbook.own_commands();
   end if;
 
   if to_regclass('supabase_migrations.schema_migrations') is not null then

@@ -51,7 +51,27 @@ describe("nobody serves the port", () => {
     const response = await ask(endpoints["health-check"], "health-check", { accept: "text/plain" });
     expect(response.status).toBe(503);
     expect(response.headers.get("content-type")).toBe("text/plain; charset=utf-8");
-    expect(await response.text()).toMatch(/^The database cannot be reached\.\n/);
+    const text = await response.text();
+    expect(text).toMatch(/^The database cannot be reached\.\n/);
+    expect(text).toContain("critical        database_writable\nok              auth_reachable\n");
+    for (const line of text.split("\n")) expect([...line].length).toBeLessThanOrEqual(80);
+  });
+
+  it("tells what it saw outside all the same", async () => {
+    const response = await ask(endpoints["health-check"], "health-check");
+    expect(await response.json()).toMatchObject({
+      details: {
+        report: {
+          status: "critical",
+          partial: true,
+          checks: [
+            { check: "database_writable", status: "critical", findings: [{ code: "database_unreachable" }] },
+            { check: "auth_reachable", status: "ok", findings: [] },
+          ],
+        },
+        last_report: null,
+      },
+    });
   });
 
   it("is still refused without credentials before anything is tried", async () => {
@@ -74,30 +94,71 @@ it("tells a database without free connections from one that is away", async () =
   expect(await response.json()).toMatchObject({ code: "NO_CONNECTIONS" });
 });
 
-it("says so when all connections are taken, with the next step", async () => {
+describe("when all connections are taken", () => {
   const holders: postgres.Sql[] = [];
-  onTestFinished(async () => {
+  afterAll(async () => {
     await Promise.all(holders.map((holder) => holder.end({ timeout: 1 })));
   });
-  for (let isFull = false; !isFull; ) {
-    const holder = postgres(inject("databaseUrl"), { max: 1, connect_timeout: 5 });
-    holders.push(holder);
-    isFull = await holder`select 1`.then(
-      () => false,
-      (error: unknown) => error instanceof postgres.PostgresError && error.code === "53300",
-    );
-    expect(holders.length).toBeLessThan(200);
+
+  async function takeAll(): Promise<void> {
+    for (let isFull = false; !isFull; ) {
+      const holder = postgres(inject("databaseUrl"), { max: 1, connect_timeout: 5 });
+      holders.push(holder);
+      isFull = await holder`select 1`.then(
+        () => false,
+        (error: unknown) => error instanceof postgres.PostgresError && error.code === "53300",
+      );
+      expect(holders.length).toBeLessThan(200);
+    }
   }
-  const endpoints = endpointsOn(inject("databaseUrl"));
-  for (const name of ["diagnose-login", "unblock-login", "health-check"] as const) {
-    const response = await ask(endpoints[name], name);
+
+  const reporting = endpointsOn(inject("databaseUrl"))["health-check"];
+  let lastReport: unknown;
+
+  beforeAll(async () => {
+    lastReport = await (await ask(reporting, "health-check")).json();
+    await takeAll();
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'runbook test'`;
+    await takeAll();
+  });
+
+  it.each(["diagnose-login", "unblock-login", "health-check"] as const)(
+    "%s says so with the next step",
+    async (name) => {
+      const response = await ask(endpointsOn(inject("databaseUrl"))[name], name);
+      expect(response.status).toBe(503);
+      expect(await response.json()).toMatchObject({
+        code: "NO_CONNECTIONS",
+        hint: expect.stringContaining("RUNBOOK_DB_URL"),
+      });
+      expect(response.headers.get("retry-after")).toBe("5");
+    },
+  );
+
+  it("health-check tells what it sees outside, and the last report that it gave", async () => {
+    const response = await ask(reporting, "health-check");
     expect(response.status).toBe(503);
     expect(await response.json()).toMatchObject({
       code: "NO_CONNECTIONS",
-      hint: expect.stringContaining("RUNBOOK_DB_URL"),
+      details: {
+        report: {
+          status: "critical",
+          checks: [
+            { check: "connections", findings: [{ code: "connections_used_up" }] },
+            { check: "auth_reachable" },
+          ],
+        },
+        last_report: lastReport,
+      },
     });
-    expect(response.headers.get("retry-after")).toBe("5");
-  }
+  });
+
+  it("health-check tells people the same", async () => {
+    const response = await ask(reporting, "health-check", { accept: "text/plain" });
+    expect(await response.text()).toMatch(
+      /^critical {8}connections\n\w+ +auth_reachable\nThe last report, of \S+, was: \w+\.$/m,
+    );
+  });
 });
 
 describe("in read-only mode", () => {
@@ -106,15 +167,26 @@ describe("in read-only mode", () => {
   const endpoints = endpointsOn(url.href);
 
   it("diagnoses", async () => {
+    // Nobody else's look may count.
+    await sql`delete from runbook.probe`;
     const response = await ask(endpoints["diagnose-login"], "diagnose-login");
     expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({ issue: "login" });
+    expect(await response.json()).toMatchObject({ issue: "login", skipped: [] });
   });
 
   it("reports health", async () => {
+    await sql`delete from runbook.probe`;
     const response = await ask(endpoints["health-check"], "health-check");
     expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({ checks: expect.any(Array) });
+    expect(await response.json()).toMatchObject({
+      status: "critical",
+      checks: expect.arrayContaining([
+        expect.objectContaining({ check: "database_writable", status: "critical" }),
+        expect.objectContaining({ check: "connections", status: "ok" }),
+        expect.objectContaining({ check: "auth_reachable", status: "ok" }),
+        expect.objectContaining({ check: "versions_agree", status: "ok" }),
+      ]),
+    });
   });
 
   it("refuses as ever, though the refusal cannot be recorded", async () => {

@@ -7,6 +7,7 @@ import { partsOn } from "./worker-on.ts";
 /** Where a function can be stopped: between two things that it says to the database or to Auth. */
 export type StopPoint =
   | "before the commit"
+  | "before the effects"
   | "before a call is claimed"
   | "after a call is claimed"
   | "before a call is settled";
@@ -78,6 +79,7 @@ class StoppingConnection extends Connection {
     const send = super.statements;
     return async (template, ...parameters) => {
       const text = template.join("");
+      if (text.includes("runbook.finish_effects")) await this.#stop("before the effects");
       if (text.includes("runbook.claim_calls")) await this.#stop("before a call is claimed");
       if (text.includes("runbook.settle_call")) await this.#stop("before a call is settled");
       const rows = await send(template, ...parameters);

@@ -51,5 +51,8 @@ function constantOf(cell: unknown): string | undefined {
   const elements = child(cell, "A_ArrayExpr", "elements");
   if (Array.isArray(elements)) return elements.map((element) => constantOf(element) ?? "").join("\n");
   const value = child(cell, "A_Const", "sval", "sval");
-  return typeof value === "string" ? value : undefined;
+  if (typeof value === "string") return value;
+  const number = child(cell, "A_Const", "ival");
+  // A zero is left out of the tree.
+  return number === undefined ? undefined : String(child(number, "ival") ?? 0);
 }

@@ -12,7 +12,8 @@ const migrations = [
   {
     path: "supabase/migrations/2_b.sql",
     text: `insert into runbook.issue_part (issue, codes) values ('login', '{"limited": "l"}'::jsonb);
-      insert into runbook.remediation (name, issue) values ('unblock-login', 'login');`,
+      insert into runbook.remediation (name, issue) values ('unblock-login', 'login');
+      insert into runbook.cause (issue, position, check_name, code) values ('login', 10, 'auth', 'auth_down');`,
   },
 ];
 const page = [
@@ -21,6 +22,7 @@ const page = [
   "| code | what |",
   "| `banned` | … |",
   "| `unconfirmed` | … |",
+  "| `auth_down` | … |",
   "### `limited`",
   "## Evidence",
   "| `seen_at` | … |",
@@ -39,7 +41,7 @@ it("is silent when the page and the catalog agree", () => {
   expect(compare(page)).toEqual([]);
 });
 
-it.each(["banned", "limited", "unblock-login"])("reports a page that leaves out %s", (word) => {
+it.each(["banned", "limited", "auth_down", "unblock-login"])("reports a page that leaves out %s", (word) => {
   expect(compare(page.replaceAll(`\`${word}\``, "it"))).toEqual([expect.stringContaining(`\`${word}\``)]);
 });
 
@@ -48,7 +50,7 @@ it("reports a code that the catalog does not have", () => {
     expect.stringContaining("4 The catalog has no code gone"),
   ]);
   expect(compare(`${page}\n### \`renamed\``)).toEqual([
-    expect.stringContaining("10 The catalog has no code renamed"),
+    expect.stringContaining("11 The catalog has no code renamed"),
   ]);
 });
 

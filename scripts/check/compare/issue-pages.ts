@@ -7,14 +7,15 @@ interface TextFile {
 }
 
 /**
- * Each issue of the catalog has its page docs/issues/<name>.md, which names every code that a diagnosis may find and
- * every remediation; a code that a page describes (in a heading or in the first cell of a table about findings) is in
+ * Each issue of the catalog has its page docs/issues/<name>.md, which names every code that a diagnosis may find, those of
+ * its causes included, and every remediation; a code that a page describes (in a heading or in the first cell of a table about findings) is in
  * the catalog. libpg-query's `loadModule()` must have resolved before.
  */
 export function compareIssuePages(migrations: readonly TextFile[], pages: readonly TextFile[]): Finding[] {
   const issues = readInsertedRows(migrations, "issue");
   const parts = readInsertedRows(migrations, "issue_part");
   const remediations = readInsertedRows(migrations, "remediation");
+  const causes = readInsertedRows(migrations, "cause");
   const findings: Finding[] = [];
   const named = new Set<string>();
   for (const issue of issues) {
@@ -30,9 +31,14 @@ export function compareIssuePages(migrations: readonly TextFile[], pages: readon
       });
       continue;
     }
-    const codes = [issue, ...parts.filter((part) => part.values.get("issue") === name)].flatMap((row) =>
-      keysOfJson(row.values.get("codes")),
-    );
+    const codes = [
+      ...[issue, ...parts.filter((part) => part.values.get("issue") === name)].flatMap((row) =>
+        keysOfJson(row.values.get("codes")),
+      ),
+      ...causes
+        .filter((cause) => cause.values.get("issue") === name)
+        .map((cause) => cause.values.get("code") ?? ""),
+    ];
     const cures = remediations
       .filter((row) => row.values.get("issue") === name)
       .map((row) => row.values.get("name") ?? "");

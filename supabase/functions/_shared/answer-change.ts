@@ -11,7 +11,7 @@ import type { Exchange } from "./endpoint.ts";
 import { envelopeProblems, inCallersWords, openEnvelope, splitEnvelope } from "./envelope.ts";
 import { ApiError, type Problem } from "./errors.ts";
 import { recordingRefusals } from "./refusals.ts";
-import { readRun } from "./run-statements.ts";
+import { finishEffects, readRun } from "./run-statements.ts";
 import { followRun } from "./statements.ts";
 import type { Worker } from "./worker.ts";
 
@@ -99,8 +99,11 @@ export async function answerChange(exchange: Exchange, read: (body: Json) => Cha
 async function finish(worker: Worker, begun: Remediation): Promise<Remediation> {
   if (begun.state !== "applying" || begun.run === null) return begun;
   const runId = String(begun.run.id);
+  if (begun.steps.some(({ kind }) => kind === "effect"))
+    await finishEffects(worker.connection.statements, runId);
   if (begun.steps.some(({ kind }) => kind === "call")) await drainCalls(worker, { runId, budgetMs });
-  if (begun.steps.some(({ kind }) => kind === "statement")) inBackground(followRun(worker, runId));
+  if (begun.steps.some(({ kind }) => kind === "statement" || kind === "batch"))
+    inBackground(followRun(worker, runId));
   return remediation.parse(await readRun(worker.connection.statements, runId));
 }
 

@@ -59,6 +59,11 @@ function wording(issue: z.core.$ZodIssue): string {
     return `must have at least ${issue.minimum} characters`;
   if (issue.code === "too_big" && issue.origin === "string")
     return `must have at most ${issue.maximum} characters`;
+  if (issue.code === "invalid_value") return `must be one of ${issue.values.map(String).join(", ")}`;
+  if (issue.code === "too_small")
+    return `must ${issue.origin === "array" ? `have at least ${issue.minimum} items` : `be at least ${issue.minimum}`}`;
+  if (issue.code === "too_big")
+    return `must ${issue.origin === "array" ? `have at most ${issue.maximum} items` : `be at most ${issue.maximum}`}`;
   return issue.message;
 }
 

@@ -40,6 +40,7 @@ const codes: Record<string, ErrorCode> = {
 
 const blocking = z.object({ blockers: z.array(z.unknown()) });
 const waiting = z.object({ wait_s: z.number() });
+const refused = z.object({ refused: z.literal(true) });
 
 /** What postgres.js and the sockets below it call a connection that was there and is gone. */
 const droppedCodes = [
@@ -102,6 +103,13 @@ function fromSqlstate(error: postgres.PostgresError): ApiError {
   // Supavisor has no SQLSTATE for "too many clients": it ends the connection with a fatal XX000.
   if (error.code === "XX000" && error.severity === "FATAL")
     return new ApiError("NO_CONNECTIONS", { cause: error });
+  if (isRefusal(error)) {
+    return new ApiError(error.code === "P0002" ? "NOT_FOUND" : "REFUSED", {
+      message: error.message,
+      hint: error.hint,
+      cause: error,
+    });
+  }
   const code = codes[error.code] ?? (error.code.startsWith("08") ? "DATABASE_UNREACHABLE" : undefined);
   if (code === undefined) return new ApiError("INTERNAL", { cause: error });
   return new ApiError(code, { ...ownWords(error), cause: error });
@@ -112,10 +120,15 @@ function fromSqlstate(error: postgres.PostgresError): ApiError {
  * the caller, nor like a defect of the runbook.
  */
 export function planError(error: unknown): unknown {
-  if (!(error instanceof postgres.PostgresError)) return error;
+  if (!(error instanceof postgres.PostgresError) || isRefusal(error)) return error;
   const { code } = toApiError(error);
   if (code !== "INTERNAL" && error.code !== "42501") return error;
   return new ApiError("CANNOT_BE_PLANNED", { details: { sqlstate: error.code }, cause: error });
+}
+
+/** What a remediation refuses on purpose says so in its details. */
+function isRefusal(error: postgres.PostgresError): boolean {
+  return refused.safeParse(parseDetails(error.detail)).success;
 }
 
 /** Errors of class RB are raised by the runbook for its callers: their text and details are meant to be read. */

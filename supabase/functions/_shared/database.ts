@@ -25,12 +25,16 @@ const json = z.record(z.string(), z.unknown());
 /**
  * A client of one connection, opened at the first statement; `onClose` hears each time that it was closed. Unnamed
  * statements only, since the URL may be that of a pooler; types are named in the statements, so none are fetched.
- * `statementTimeoutMs` (0 for none) takes the place of the login's own.
+ * `statementTimeoutMs` and `lockTimeoutMs` (0 for none) take the place of the login's own.
  */
 export function openDatabase(
   url: string,
   applicationName: string,
-  { onClose = () => {}, statementTimeoutMs }: { onClose?: () => void; statementTimeoutMs?: number } = {},
+  {
+    onClose = () => {},
+    statementTimeoutMs,
+    lockTimeoutMs,
+  }: { onClose?: () => void; statementTimeoutMs?: number; lockTimeoutMs?: number } = {},
 ): postgres.Sql {
   return postgres(url, {
     max: 1,
@@ -43,6 +47,7 @@ export function openDatabase(
     connection: {
       application_name: applicationName,
       ...(statementTimeoutMs === undefined ? {} : { statement_timeout: statementTimeoutMs }),
+      ...(lockTimeoutMs === undefined ? {} : { lock_timeout: lockTimeoutMs }),
     },
     // Notices may quote values.
     onnotice: () => {},
@@ -50,27 +55,18 @@ export function openDatabase(
   });
 }
 
-/** Opens the door: sets role, caller and limits for the transaction. The limits hold for the statements after it. */
+/**
+ * Opens the door: sets role, caller and limits for the transaction. The limits hold for the statements after it. Effects
+ * of a run wait for `finishEffects`.
+ */
 export async function enter(sql: Statements, claims: Json, requestId: string, limits: Limits): Promise<Door> {
   const [row] = await sql`
     select
       set_config('statement_timeout', ${limits.statement}, true),
       set_config('lock_timeout', ${limits.lock}, true),
+      set_config('runbook.effects_come_later', 'on', true),
       runbook.enter(${JSON.stringify(claims)}::text::jsonb, ${requestId}::text) as door`;
   return door.parse(row?.["door"]);
-}
-
-/** Sets the limits for the transaction of a caller that is not asked for a role: the schedule. */
-export async function setLimits(sql: Statements, limits: Limits): Promise<void> {
-  await sql`
-    select
-      set_config('statement_timeout', ${limits.statement}, true),
-      set_config('lock_timeout', ${limits.lock}, true)`;
-}
-
-/** Gives the rest of the transaction a viewer's rights and no name: a ticket has no role of its own. */
-export async function actAsViewer(sql: Statements): Promise<void> {
-  await sql`select set_config('role', 'runbook_viewer', true)`;
 }
 
 /** Uses up a one-time ticket. */
@@ -165,19 +161,40 @@ export interface Probe {
   evidence: Json;
 }
 
-/** Records what was seen outside. */
-export async function recordProbes(sql: Statements, probes: readonly Probe[]): Promise<void> {
-  await sql`
+/** Records what was seen outside. Answers false when nothing is kept, because the database is read-only. */
+export async function recordProbes(sql: Statements, probes: readonly Probe[]): Promise<boolean> {
+  const rows = await sql`
     select
       set_config('lock_timeout', '1s', true),
-      runbook.record_probe(seen.name, seen.ok, seen.evidence)
+      runbook.record_probe(seen.name, seen.ok, seen.evidence) as is_recorded
     from jsonb_to_recordset(${JSON.stringify(probes)}::text::jsonb)
       as seen (name text, ok boolean, evidence jsonb)`;
+  return rows.every((row) => row["is_recorded"] === true);
 }
 
-/** The checks, cheapest first. */
-export async function checkNames(sql: Statements): Promise<string[]> {
-  const [row] = await sql`select to_jsonb(runbook.check_names()) as names`;
+/** Lets what was seen outside just now count for the rest of the transaction, whether or not it could be recorded. */
+export async function carryProbes(sql: Statements, probes: readonly Probe[]): Promise<void> {
+  await sql`select runbook.carry_probes(${JSON.stringify(probes)}::text::jsonb)`;
+}
+
+/** Which checks are asked for: by name, by group; all of them for nulls. */
+export interface Choice {
+  checks: readonly string[] | null;
+  groups: readonly string[] | null;
+}
+
+/**
+ * The checks of a choice, cheapest first. An empty list counts as none.
+ * @throws a database error RB400 for names that the catalog does not have.
+ */
+export async function chosenChecks(sql: Statements, { checks, groups }: Choice): Promise<string[]> {
+  const [row] = await sql`
+    select to_jsonb(
+      runbook.chosen_checks(
+        (select array_agg(ask.name) from jsonb_array_elements_text(${JSON.stringify(checks ?? [])}::text::jsonb) as ask (name)),
+        (select array_agg(ask.name) from jsonb_array_elements_text(${JSON.stringify(groups ?? [])}::text::jsonb) as ask (name))
+      )
+    ) as names`;
   return z.array(z.string()).parse(row?.["names"]);
 }
 
@@ -191,10 +208,14 @@ export async function runCheck(sql: Statements, check: string): Promise<Json> {
 export async function composeReport(
   sql: Statements,
   entries: readonly Json[],
-  detail: boolean,
+  { detail, isPartial }: { detail: boolean; isPartial: boolean },
 ): Promise<Json> {
   const [row] = await sql`
-    select runbook.compose_report(${JSON.stringify(entries)}::text::jsonb, ${detail}::boolean) as report`;
+    select runbook.compose_report(
+      ${JSON.stringify(entries)}::text::jsonb,
+      detail => ${detail}::boolean,
+      is_partial => ${isPartial}::boolean
+    ) as report`;
   return json.parse(row?.["report"]);
 }
 

@@ -70,6 +70,11 @@ const definitions = {
     message: "A service that the remediation called refused for good; the run says which.",
     hint: "Read the run's steps with remediation-runs.",
   },
+  REFUSED: {
+    status: 409,
+    message: "The runbook refuses this change; nothing was done.",
+    hint: "Applying it again would be refused again.",
+  },
   CANNOT_BE_PLANNED: {
     status: 409,
     message: "The application refuses this change, so it cannot be planned.",

@@ -57,7 +57,7 @@ export class Probes {
   async record(sql: Statements, probes: readonly Probe[]): Promise<ErrorCode | undefined> {
     if (probes.length === 0) return undefined;
     try {
-      await recordProbes(sql, probes);
+      if (!(await recordProbes(sql, probes))) return "READ_ONLY";
     } catch (error) {
       return toApiError(error).code;
     }

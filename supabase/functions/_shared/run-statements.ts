@@ -34,6 +34,11 @@ export async function recordRefusal(
       )`;
 }
 
+/** Performs the effects of a run that was committed. */
+export async function finishEffects(sql: Statements, runId: string): Promise<void> {
+  await sql`select runbook.finish_effects(${runId}::bigint)`;
+}
+
 const call = z.object({
   id: z.number().transform(String),
   run_id: z.number().transform(String),
@@ -76,6 +81,7 @@ const statement = z.object({
   position: z.number(),
   statement: z.string(),
   application_name: z.string(),
+  lock_timeout_ms: z.number(),
 });
 
 /** A statement that a run has to perform outside of any transaction. */
@@ -101,4 +107,16 @@ export async function settleStatement(
       ${error === null}::boolean,
       ${error}::text
     )`;
+}
+
+/** Runs that wait for somebody to perform a statement or batches. */
+export async function runsToFollow(sql: Statements): Promise<string[]> {
+  const rows = await sql`select run_id::text from runbook.runs_to_follow() as run_id`;
+  return rows.map((row) => z.string().parse(row["run_id"]));
+}
+
+/** Does one batch of a run, in a transaction of its own; whether there is another to be done at once. */
+export async function workOnBatch(sql: Statements, runId: string): Promise<boolean> {
+  const [row] = await sql`select runbook.work_on_batch(${runId}::bigint) as more`;
+  return row?.["more"] === true;
 }

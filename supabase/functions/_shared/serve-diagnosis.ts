@@ -1,7 +1,7 @@
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { Catalog, type Entry, findProblems, refuseProblems } from "./catalog.ts";
-import { diagnose, type Limits, readIssue, type Statements } from "./database.ts";
+import { carryProbes, diagnose, type Limits, type Probe, readIssue, type Statements } from "./database.ts";
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import { nameProblems, objectOf, problemsBelow, textOf } from "./entry-request.ts";
@@ -21,9 +21,12 @@ interface Question {
   path: "" | "params";
 }
 
-/** The endpoint `diagnose-<issue>`: `POST` of the issue's parameters answers its diagnosis. */
-export function serveDiagnosis(issue: string, parts: Partial<EndpointParts> = {}): Endpoint {
-  return serve(`diagnose-${issue}`, parts, (params, { worker: { catalog } }) => ({
+/** The endpoint `diagnose-<issue>`, unless named otherwise: `POST` of the issue's parameters answers its diagnosis. */
+export function serveDiagnosis(
+  issue: string,
+  { endpoint = `diagnose-${issue}`, ...parts }: Partial<EndpointParts> & { endpoint?: string } = {},
+): Endpoint {
+  return serve(endpoint, parts, (params, { worker: { catalog } }) => ({
     issue,
     params,
     catalog,
@@ -80,14 +83,16 @@ async function answer(
 
   // Looking outside takes as long as it takes: the door is opened meanwhile, and again for the diagnosis.
   const known = catalog.get(issue);
+  let seen: Probe[] = [];
   const due = known === undefined ? [] : probes.due(known.probes);
   if (known === undefined || due.length > 0) {
     const looking = probes.look(due);
     const entry = await connection.transaction("read only", admit);
-    const seen = known === undefined ? await probes.look(probes.due(entry.probes)) : await looking;
+    seen = known === undefined ? await probes.look(probes.due(entry.probes)) : await looking;
     exchange.unrecorded = await probes.record(connection.statements, seen);
   }
   return await connection.transaction("read only", async (transaction) => {
+    if (exchange.unrecorded !== undefined) await carryProbes(transaction, seen);
     await admit(transaction);
     return await diagnose(transaction, issue, params);
   });

@@ -5,20 +5,22 @@ import { identifyCaller } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
 import type { Transaction } from "./connection.ts";
 import {
-  actAsViewer,
-  checkNames,
+  type Choice,
+  carryProbes,
+  chosenChecks,
   composeReport,
   enter,
   type Limits,
+  type Probe,
   recordReport,
   reportText,
   runCheck,
   type Statements,
-  setLimits,
 } from "./database.ts";
 import { toApiError } from "./database-errors.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
-import type { ApiError, Problem } from "./errors.ts";
+import { ApiError, invalidBody, type Problem } from "./errors.ts";
+import { reportWithoutDatabase, textWithoutDatabase } from "./report-without-database.ts";
 import { redeem, ticketHeader } from "./ticket.ts";
 
 const name = "health-check";
@@ -27,76 +29,123 @@ const limits: Limits = { statement: "1s", lock: "100ms" };
 const budgetMs = 10_000;
 const probeNames = ["auth_health", "functions_version"];
 
-const bodySchema = z.strictObject({ detail: z.boolean().optional() });
+const names = z.array(z.string().min(1).max(63)).min(1).max(100).optional();
+const bodySchema = z.strictObject({ checks: names, groups: names, detail: z.boolean().optional() });
+const nameList = z
+  .string()
+  .transform((list) => list.split(","))
+  .pipe(z.array(z.string().min(1).max(63)).max(100))
+  .optional();
 const querySchema = z.strictObject({
+  checks: nameList,
+  groups: nameList,
   detail: z.enum(["true", "false"]).optional(),
   fail: z.literal("critical", { error: 'must be "critical"' }).optional(),
 });
 
 type Report = Record<string, unknown>;
 
-/**
- * The endpoint `health-check`: `GET` or `POST` answers the report, as JSON or, when asked for `text/plain`, for people. 200
- * whatever it found; `?fail=critical` makes a critical report a 503. Members, secret keys and one-time tickets may call.
- */
-export function serveHealthCheck(parts: Partial<EndpointParts> = {}): Endpoint {
-  return createEndpoint({ name, methods: ["GET", "POST"], answer, refuse }, parts);
+/** The last report of this worker, for when the database cannot be asked any more. */
+interface Memory {
+  lastReport?: Report;
 }
 
-async function answer(exchange: Exchange): Promise<Response> {
-  const { request, worker } = exchange;
-  const enterAsCaller = await identify(exchange);
-  const question = await readQuestion(exchange);
-  const admit = async (transaction: Statements): Promise<void> => {
-    await enterAsCaller(transaction);
-    refuseProblems(question.problems);
-  };
+/**
+ * The endpoint `health-check`: `GET` or `POST` answers the report of all checks, or of those that are asked for, as JSON
+ * or, when asked for `text/plain`, for people. 200 whatever it found; `?fail=critical` makes a critical report a 503.
+ * Members and secret keys may call; the schedule's one-time ticket only makes it look outside.
+ */
+export function serveHealthCheck(parts: Partial<EndpointParts> = {}): Endpoint {
+  const memory: Memory = {};
+  return createEndpoint(
+    { name, methods: ["GET", "POST"], answer: (exchange) => answer(exchange, memory), refuse },
+    parts,
+  );
+}
 
+async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
+  const { request, worker } = exchange;
+  const ticket = request.headers.get(ticketHeader);
+  if (ticket !== null) return await lookOutside(exchange, ticket);
+
+  const caller = await identifyCaller(request, worker.environment);
+  exchange.actor = caller.kind;
+  const question = await readQuestion(exchange);
+  const due = worker.probes.due(probeNames);
+  const look = (): Promise<Probe[]> => worker.probes.look(probeNames);
+  const looking = due.length > 0 ? look() : Promise.resolve([]);
+  try {
+    // Another version of the schema is for a check to report, not a reason to refuse.
+    const admit = async (transaction: Statements): Promise<void> => {
+      await enter(transaction, caller.claims, exchange.requestId, limits);
+      refuseProblems(question.problems);
+    };
+    return await report(exchange, memory, { question, admit, due, looking });
+  } catch (thrown) {
+    const error = toApiError(thrown);
+    if (error.code !== "NO_CONNECTIONS" && error.code !== "DATABASE_UNREACHABLE") throw error;
+    throw new ApiError(error.code, {
+      cause: error.cause,
+      details: {
+        report: reportWithoutDatabase(error.code, due.length > 0 ? await looking : await look()),
+        // Whether a user may read it only the database knows.
+        last_report: caller.kind === "secret_key" ? (memory.lastReport ?? null) : null,
+      },
+    });
+  }
+}
+
+/** What the schedule rings for: looks at the world outside and records it. pg_net keeps answers where every login can read. */
+async function lookOutside(exchange: Exchange, ticket: string): Promise<Response> {
+  const { connection, probes } = exchange.worker;
+  await redeem(connection, ticket, name);
+  exchange.actor = "ticket";
+  exchange.unrecorded = await probes.record(connection.statements, await probes.look(probeNames));
+  return new Response(null, { status: 204 });
+}
+
+interface Errand {
+  question: Question;
+  /** What a transaction of this request begins with. */
+  admit: (transaction: Statements) => Promise<void>;
+  /** The probes that are being looked at. */
+  due: readonly string[];
+  looking: Promise<Probe[]>;
+}
+
+async function report(
+  exchange: Exchange,
+  memory: Memory,
+  { question, admit, due, looking }: Errand,
+): Promise<Response> {
+  const { request, worker } = exchange;
   const { connection, probes } = worker;
-  const due = probes.due(probeNames);
   if (due.length > 0) {
-    const looking = probes.look(due);
     await connection.transaction("as configured", admit);
     exchange.unrecorded = await probes.record(connection.statements, await looking);
   }
-  const { report, text } = await connection.transaction("as configured", async (transaction) => {
+  const isPartial = question.choice.checks !== null || question.choice.groups !== null;
+  const { composed, text } = await connection.transaction("as configured", async (transaction) => {
+    if (exchange.unrecorded !== undefined) await carryProbes(transaction, await looking);
     await admit(transaction);
-    const composed = await composeReport(transaction, await runChecks(transaction), question.detail);
-    return { report: composed, text: prefersText(request) ? await reportText(transaction, composed) : null };
+    const chosen = await choose(transaction, question);
+    const entries = await runChecks(transaction, chosen);
+    const composed = await composeReport(transaction, entries, { detail: question.detail, isPartial });
+    return { composed, text: prefersText(request) ? await reportText(transaction, composed) : null };
   });
-  // One every ten seconds is kept, or a monitor would fill the table.
-  if (due.length > 0 || exchange.actor === "ticket") await keep(exchange, report);
-  // pg_net keeps answers where every login of the database can read them.
-  if (exchange.actor === "ticket") return new Response(null, { status: 204 });
-
-  const status = question.failsWhenCritical && report["status"] === "critical" ? 503 : 200;
-  return text === null ? Response.json(report, { status }) : plainText(`${text}\n`, status);
-}
-
-/**
- * Finds out who calls. Answers what a transaction of this request begins with: a member or a key comes through the door;
- * a ticket, which is used up here, has a viewer's rights and no name.
- */
-async function identify(exchange: Exchange): Promise<(transaction: Statements) => Promise<void>> {
-  const { request, requestId, worker } = exchange;
-  const ticket = request.headers.get(ticketHeader);
-  if (ticket !== null) {
-    await redeem(worker.connection, ticket, name);
-    exchange.actor = "ticket";
-    return async (transaction) => {
-      await setLimits(transaction, limits);
-      await actAsViewer(transaction);
-    };
+  if (!isPartial && !question.detail) {
+    memory.lastReport = composed;
+    // One every ten seconds is kept, or a monitor would fill the table.
+    if (due.length > 0) await keep(exchange, composed);
   }
-  const caller = await identifyCaller(request, worker.environment);
-  exchange.actor = caller.kind;
-  // Another version of the schema is for a check to report, not a reason to refuse.
-  return async (transaction) => {
-    await enter(transaction, caller.claims, requestId, limits);
-  };
+  const status = question.failsWhenCritical && composed["status"] === "critical" ? 503 : 200;
+  return text === null ? Response.json(composed, { status }) : plainText(`${text}\n`, status);
 }
 
 interface Question {
+  choice: Choice;
+  /** Whether the choice came in the query, so that a problem's path says so. */
+  isInQuery: boolean;
   detail: boolean;
   failsWhenCritical: boolean;
   problems: Problem[];
@@ -105,21 +154,46 @@ interface Question {
 async function readQuestion({ request, url }: Exchange): Promise<Question> {
   const query = Object.fromEntries(url.searchParams);
   const body = request.method === "POST" ? await readBody(request, { optional: true }) : {};
+  const asked = bodySchema.safeParse(body).data ?? {};
+  const wanted = querySchema.safeParse(query).data ?? {};
+  const isInQuery = wanted.checks !== undefined || wanted.groups !== undefined;
+  const { checks = null, groups = null } = isInQuery ? wanted : asked;
   return {
-    detail: query["detail"] === "true" || body["detail"] === true,
-    failsWhenCritical: query["fail"] === "critical",
+    choice: { checks, groups },
+    isInQuery,
+    detail: wanted.detail === "true" || asked.detail === true,
+    failsWhenCritical: wanted.fail === "critical",
     problems: [
-      ...findProblems(querySchema, query).map(({ path, message }) => ({ path: `?${path}`, message })),
+      ...inQuery(findProblems(querySchema, query)),
       ...findProblems(bodySchema, body),
+      ...(isInQuery && (asked.checks !== undefined || asked.groups !== undefined)
+        ? [{ path: "", message: "names checks in the body and in the query" }]
+        : []),
     ],
   };
 }
 
+function inQuery(problems: readonly Problem[]): Problem[] {
+  return problems.map(({ path, message }) => ({ path: `?${path}`, message }));
+}
+
+/** @throws ApiError 400 `INVALID_BODY` with the path of each name that the catalog does not have. */
+async function choose(transaction: Statements, { choice, isInQuery }: Question): Promise<string[]> {
+  try {
+    return await chosenChecks(transaction, choice);
+  } catch (error) {
+    const refused = toApiError(error);
+    const { data } = z.array(z.object({ path: z.string(), message: z.string() })).safeParse(refused.details);
+    if (refused.code !== "INVALID_BODY" || data === undefined || !isInQuery) throw error;
+    throw invalidBody(inQuery(data));
+  }
+}
+
 /** Runs each check as a statement of its own, so that each has its own timeout. */
-async function runChecks(transaction: Transaction): Promise<Report[]> {
+async function runChecks(transaction: Transaction, checks: readonly string[]): Promise<Report[]> {
   const startedAt = performance.now();
   const entries: Report[] = [];
-  for (const check of await checkNames(transaction)) {
+  for (const check of checks) {
     entries.push(
       performance.now() - startedAt < budgetMs
         ? await runOne(transaction, check)
@@ -156,7 +230,12 @@ async function keep(exchange: Exchange, report: Report): Promise<void> {
 
 function refuse(error: ApiError, requestId: string, request: Request): Response {
   if (!prefersText(request)) return Response.json(error.body(requestId), { status: error.status });
-  const sentences = [error.message, error.hint, `(${error.code}, request ${requestId})`];
+  const sentences = [
+    error.message,
+    error.hint,
+    ...textWithoutDatabase(error.details),
+    `(${error.code}, request ${requestId})`,
+  ];
   const text = sentences.filter((sentence) => sentence !== undefined).join("\n");
   return plainText(`${text}\n`, error.status);
 }

@@ -1,23 +1,40 @@
 import postgres from "postgres";
 import { drainCalls } from "./calls.ts";
 import { openDatabase } from "./database.ts";
-import { nextStatement, settleStatement } from "./run-statements.ts";
+import { nextStatement, type PendingStatement, settleStatement, workOnBatch } from "./run-statements.ts";
 import type { Worker } from "./worker.ts";
 
 /** How long calls that stand behind a statement are sent for; the schedule goes on where it stops. */
 const budgetMs = 20_000;
+/** How long batches are worked on; less than what the platform grants a worker, and than the minute to the next tick. */
+const batchesMs = 50_000;
 
 /**
  * Performs what is left of a run beside the calls that are due at once: statements that cannot be in a transaction, such
- * as VACUUM, and the calls behind them. Never rejects: when this worker is ended, the statement goes on in the database,
- * and the tick finds out how it went.
+ * as VACUUM, batches, and the calls behind them. Never rejects: when this worker is ended, a statement goes on in the
+ * database, the tick finds out how it went, and rings for whoever goes on with the batches.
  */
 export async function followRun(worker: Worker, runId: string): Promise<void> {
   try {
-    while (await performStatements(worker, runId)) await drainCalls(worker, { runId, budgetMs });
+    const until = Date.now() + batchesMs;
+    do {
+      while (await performStatements(worker, runId)) await drainCalls(worker, { runId, budgetMs });
+    } while (await performBatches(worker, runId, until));
   } catch {
     // The database is away: the tick follows the run.
   }
+}
+
+/** Works on a run's batches until they are done or the time is over; answers whether something may stand behind them. */
+async function performBatches({ connection }: Worker, runId: string, until: number): Promise<boolean> {
+  for (let worked = false; Date.now() < until; worked = true) {
+    const begun = Date.now();
+    if (!(await workOnBatch(connection.statements, runId))) return worked;
+    // As much rest as work: the application has the database, too.
+    const pause = Math.min(1000, Date.now() - begun);
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+  return false;
 }
 
 /** Performs the statements up to the next step of another kind; answers whether there was any. */
@@ -25,7 +42,7 @@ async function performStatements({ environment, connection }: Worker, runId: str
   for (let performed = false; ; performed = true) {
     const next = await nextStatement(connection.statements, runId);
     if (next === undefined) return performed;
-    const failure = await perform(environment.databaseUrl, next.application_name, next.statement);
+    const failure = await perform(environment.databaseUrl, next);
     // Nobody knows what became of it: the tick will see.
     if (failure === "lost") return performed;
     await settleStatement(connection.statements, runId, next.position, failure);
@@ -33,11 +50,14 @@ async function performStatements({ environment, connection }: Worker, runId: str
 }
 
 /**
- * Performs one on a session of its own, whose name tells the tick which run it belongs to, and without a timeout.
+ * Performs one on a session of its own, whose name tells the tick which run it belongs to, without a limit of time but for locks.
  * Answers the SQLSTATE of its failure, null when it went well, `lost` when the connection broke: then it may go on.
  */
-async function perform(url: string, applicationName: string, statement: string): Promise<string | null> {
-  const sql = openDatabase(url, applicationName, { statementTimeoutMs: 0 });
+async function perform(
+  url: string,
+  { application_name, statement, lock_timeout_ms }: PendingStatement,
+): Promise<string | null> {
+  const sql = openDatabase(url, application_name, { statementTimeoutMs: 0, lockTimeoutMs: lock_timeout_ms });
   try {
     // SQL wrote the text from its parts, and it stands in the run's record.
     await sql.unsafe(statement);

@@ -44,8 +44,15 @@ select is_empty(
     where ent.name = rem.issue
       and ent.codes ? cured.code
   )
+    and not exists (
+      select
+      from unnest(rem.checks) as verifying (name)
+      left join runbook.check as chk on chk.name = verifying.name
+      -- one that is not there is skipped, and the verification says so
+      where chk.name is null or chk.codes ? cured.code
+    )
   $$,
-  'every code that a remediation cures is one that its issue can find'
+  'every code that a remediation cures is one that its issue or one of its checks can find'
 );
 
 select * from finish();

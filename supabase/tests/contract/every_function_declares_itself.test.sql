@@ -31,7 +31,11 @@ select results_eq(
   where not coalesce('search_path=""' = any (fun.proconfig), false)
   order by 1
   $$,
-  array['read_row', 'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'],
+  array[
+    'bring_rows_back', 'count_old_rows', 'count_taken_keys', 'fetch_and_judge', 'move_old_rows',
+    'read_as_anon', 'read_as_authenticated', 'read_as_service_role', 'read_row', 'refuse_values',
+    'row_locker', 'rows_hanging_on', 'rows_moved', 'settle_constraints', 'write_row'
+  ],
   'every function has an empty search_path but those that run the application''s code'
 );
 
@@ -40,7 +44,9 @@ select is_empty(
   select fun.signature
   from product_function as fun
   where fun.proname in (
-    'read_row', 'row_locker', 'rows_hanging_on', 'settle_constraints', 'write_row'
+    'bring_rows_back', 'count_old_rows', 'count_taken_keys', 'fetch_and_judge', 'move_old_rows',
+    'read_as_anon', 'read_as_authenticated', 'read_as_service_role', 'read_row', 'refuse_values',
+    'row_locker', 'rows_hanging_on', 'rows_moved', 'settle_constraints', 'write_row'
   )
     and not 'search_path=public, extensions, pg_temp' = any (fun.proconfig)
   $$,
@@ -55,8 +61,10 @@ select results_eq(
   order by 1
   $$,
   array[
-    'add_member', 'diagnose', 'freeze', 'freeze_state', 'member_list', 'remove_member', 'run_check',
-    'run_of', 'run_remediation', 'runs', 'tune_check', 'unfreeze'
+    'access_looks', 'add_member', 'diagnose', 'explain_access', 'freeze', 'freeze_state',
+    'member_list', 'read_as_anon', 'read_as_authenticated', 'read_as_service_role',
+    'remove_member', 'run_check', 'run_of', 'run_remediation', 'runs', 'suppressions_in_force',
+    'tune_check', 'unfreeze'
   ],
   'security definer are these functions and no others'
 );

@@ -14,11 +14,14 @@ where fun.pronamespace = 'runbook'::regnamespace;
 select results_eq(
   'select name from granted where viewer order by name',
   array[
-    'caller', 'check_entry', 'check_names', 'compose_report', 'diagnose', 'entry_sentences',
-    'facts_of', 'freeze_state', 'fresh_probe', 'health_check', 'now', 'overall_status',
-    'parameters', 'remediate', 'remediation_for_caller', 'report_text', 'require_role', 'run_check',
-    'run_checks', 'run_of', 'runs', 'shortened_entry', 'thresholds_of', 'undo',
-    'utc_text', 'version', 'wrapped'
+    'access_parameters', 'caller', 'carried_probe', 'check_entry', 'check_names', 'chosen_checks',
+    'completed_entries', 'compose_report', 'diagnose', 'duration_text', 'entry_sentences',
+    'explain_access', 'facts_of', 'freeze_state', 'fresh_probe', 'health_check', 'now',
+    'overall_status', 'parameters', 'recorded_entries', 'recorded_report', 'refuse_problems',
+    'remediate', 'remediation_for_caller', 'report_parts', 'report_text', 'require_role',
+    'run_check', 'run_checks', 'run_of', 'runs', 'scheduled_cost', 'severity_rank',
+    'shortened_entry', 'status_sentence', 'suppressed_entry', 'suppressions_in_force',
+    'thresholds_of', 'undo', 'utc_text', 'version', 'wrapped'
   ],
   'a viewer may call what reads, and be refused by remediate and undo'
 );
@@ -31,7 +34,9 @@ select results_eq(
 
 select results_eq(
   'select name from granted where admin and not operator order by name',
-  array['add_member', 'freeze', 'member_list', 'remove_member', 'tune_check', 'unfreeze'],
+  array[
+    'access_looks', 'add_member', 'freeze', 'member_list', 'remove_member', 'tune_check', 'unfreeze'
+  ],
   'an admin may manage members and thresholds as well'
 );
 
@@ -53,7 +58,8 @@ select is_empty(
   select rel.relname
   from pg_catalog.pg_class as rel
   where rel.relname in (
-    'call', 'forgetting', 'freeze', 'member', 'pseudonym_key', 'refusal', 'run', 'step', 'ticket'
+    'access_look', 'call', 'forgetting', 'freeze', 'member', 'pseudonym_key', 'refusal', 'run',
+    'step', 'ticket'
   )
     and rel.relnamespace = 'runbook'::regnamespace
     and has_table_privilege('runbook_admin', rel.oid, 'select')

@@ -37,7 +37,32 @@ values
   ('confirm-email', '{"email": "new@test.example"}'),
   ('unban-user', '{"email": "out@test.example"}'),
   ('sign-out-user', '{"email": "out@test.example"}'),
-  ('forget-person', '{"email": "out@test.example"}');
+  ('forget-person', '{"email": "out@test.example"}'),
+  (
+    'suppress-finding',
+    jsonb_build_object(
+      'check', 'clock_not_shifted', 'code', 'clock_shifted', 'until', now() + interval '1 day'
+    )
+  ),
+  ('create-index', '{"table": "public.test_plan", "columns": ["at"]}'),
+  ('drop-index', '{"index": "public.test_unused"}'),
+  ('vacuum-table', '{"table": "public.test_plan"}'),
+  ('analyze-table', '{"table": "public.test_plan"}'),
+  ('archive-rows', '{"table": "public.test_plan", "column": "at", "older_than": "1 year"}'),
+  ('reset-query-statistics', '{}');
+
+-- So that there is a finding to suppress.
+select runbook.shift_clock('1 second');
+
+create table public.test_plan (id integer primary key, at timestamptz, other integer);
+insert into public.test_plan values (1, now() - interval '2 years', 1), (2, now(), 2);
+create index test_unused on public.test_plan (other);
+create or replace function runbook.evidence_days()
+returns numeric
+language sql
+stable
+set search_path = ''
+as 'select 0';
 
 -- Every row of every table that this login may read, with its place.
 create function pg_temp.fingerprint()
@@ -70,7 +95,11 @@ $$;
 
 select set_eq(
   'select ask.name from asked as ask',
-  'select rem.name from runbook.remediation as rem',
+  -- A session to be signalled takes a second one: tests/checks has it.
+  $$
+  select rem.name from runbook.remediation as rem
+  where rem.name not in ('cancel-query', 'terminate-connection')
+  $$,
   'every remediation of the catalog is asked for its plan'
 );
 

@@ -1,17 +1,22 @@
 begin;
 
-select plan(7);
+select plan(13);
 
-create function pg_temp.text_of(summary text, check_name text default 'connections')
+create function pg_temp.text_of(
+  summary text,
+  check_name text default 'connections',
+  status text default 'warning'
+)
 returns text
 language sql
 as $$
   select runbook.report_text(
     runbook.compose_report(
-      jsonb_build_array(
+      is_partial => true,
+      entries => jsonb_build_array(
         jsonb_build_object(
           'check', check_name,
-          'status', 'not_applicable',
+          'status', status,
           'value', 12.5,
           'took_ms', 1,
           'reason', summary,
@@ -23,6 +28,8 @@ as $$
     )
   );
 $$;
+
+select runbook.keep_entries('[{"check": "connections", "status": "ok", "took_ms": 6}]');
 
 create function pg_temp.widest(content text)
 returns integer
@@ -60,9 +67,65 @@ select unalike(
 
 select alike(
   pg_temp.text_of('short'),
-  '%not applicable  Connections: 12.5 \% used' || e'\n' || repeat(' ', 16) || 'short' || e'\n'
+  '%warning         Connections: 12.5 \% used' || e'\n' || repeat(' ', 16) || 'short' || e'\n'
   || repeat(' ', 16) || 'short Remediation: unblock-login.%',
-  'a check is one line, and its details are indented'
+  'a problem is one line, and its details are indented'
+);
+
+select alike(
+  pg_temp.text_of('short'), '%, only 1 checks in%', 'a partial report says that it is partial'
+);
+
+select alike(
+  pg_temp.text_of('short'),
+  e'%\nThe schedule uses % of one processor core.\n%',
+  'and what the runbook itself costs'
+);
+
+create temporary table mixed as
+select runbook.report_text(
+  runbook.compose_report(
+    (
+      select jsonb_agg(
+        jsonb_build_object('check', ent.name, 'took_ms', 1, 'status', ent.status)
+        || jsonb_strip_nulls(jsonb_build_object('reason', ent.reason))
+      )
+      from (
+        values
+          ('clock_not_shifted', 'ok', null),
+          ('database_writable', 'skipped', 'budget spent'),
+          ('auth_reachable', 'not_applicable', 'There is no Auth.'),
+          ('versions_agree', 'ok', null),
+          ('connections', 'critical', null),
+          ('cron_alive', 'skipped', 'budget spent')
+      ) as ent (name, status, reason)
+    ),
+    is_partial => true
+  )
+) as content;
+
+select alike(
+  (select mix.content from mixed as mix),
+  e'%\n\ncritical        Connections\n%',
+  'the worst comes first'
+);
+
+select alike(
+  (select mix.content from mixed as mix),
+  e'%\nskipped         Writing to the database, Schedule (pg\\_cron)\n%budget spent\n%',
+  'checks that say the same share a line'
+);
+
+select alike(
+  (select mix.content from mixed as mix),
+  e'%\nok              Runbook: 2 of 3\n%',
+  'what is in order is counted'
+);
+
+select alike(
+  (select mix.content from mixed as mix),
+  e'%\nnot applicable  Auth',
+  'what does not exist here is listed at the end'
 );
 
 select is(

@@ -92,9 +92,10 @@ select is(
   runbook.run_of(current_setting('test.run')::bigint) ->> 'state', 'applying',
   'the tick lets it work'
 );
+create index "x""; drop table y" on public."test Big" ("odd; name", id);
 select is(
   runbook.settle_statement(current_setting('test.run')::bigint, 1, true, null) ->> 'state',
-  'succeeded', 'the run ends with its statement'
+  'succeeded', 'the run ends with its statement, whose effect is seen'
 );
 
 create function pg_temp.interrupted(id bigint)
@@ -116,6 +117,7 @@ select is(
   'drop index concurrently if exists public."x""; drop table y"',
   'the undo is the opposite statement'
 );
+drop index public."x""; drop table y";
 select pg_temp.interrupted(bck.id) from back as bck;
 select runbook.advance_runs();
 select is(

@@ -1,7 +1,8 @@
--- The extensions that every project has from the start, in schema `extensions`.
+-- The extensions that every project has from the start, in schema `extensions`, and pgstattuple.
 -- The schema's default privileges give `postgres` all rights on their objects, to pass on too.
 -- `postgres` can create the trusted extensions itself; those that only supautils lets it create
--- (hypopg, pgstattuple, plpgsql_check and others) need a superuser here.
+-- (hypopg, plpgsql_check and others) need a superuser here, so pgstattuple is made beforehand: a
+-- project of the platform adds it with one click, and without it bloat is only estimated.
 
 create extension pgcrypto with schema extensions;
 
@@ -15,3 +16,5 @@ begin
   end if;
 end
 $$;
+
+create extension pgstattuple with schema extensions;

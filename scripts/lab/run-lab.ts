@@ -1,0 +1,199 @@
+import type { Sql } from "postgres";
+import { connect, superuser } from "../stack/postgres-server.ts";
+import type { Stack } from "../stack/stack.ts";
+import { StackError } from "../stack/stack-error.ts";
+import type { Fault, Lab, Mark, Trap } from "./lab.ts";
+import { askOurselves, findingsOf, findMarked, type OurFinding, type OurReport } from "./our-report.ts";
+import { ownFaults } from "./own-faults.ts";
+import { checkPostgres } from "./peers/check-postgres.ts";
+import { postgresExporter } from "./peers/exporter.ts";
+import type { PeerResult } from "./peers/peer.ts";
+import { supabaseAdvisors, supabaseInspect } from "./peers/supabase-cli.ts";
+import { publishedFaults } from "./published-faults.ts";
+import { mustBeFound, traps } from "./traps.ts";
+import { askAgainAfterReset, vacuumOfOthers } from "./traps-of-time.ts";
+import { tunings } from "./tunings.ts";
+
+/** A fault and whether we found it. */
+export interface FaultResult {
+  fault: Fault;
+  found: OurFinding | undefined;
+}
+
+/** A trap and what we said that we should not have said. */
+export interface TrapResult {
+  id: string;
+  title: string;
+  trap: Trap | undefined;
+  /** What was wrongly said; empty when we were right. */
+  alarm: string;
+}
+
+/** Everything that one run of the lab found. */
+export interface LabResult {
+  postgres: string;
+  faults: FaultResult[];
+  traps: TrapResult[];
+  report: OurReport;
+  /** The whole report in one statement, as the caller measured it; ms. */
+  tookMs: number;
+  /** Findings about the lab's own tables that belong to no fault. */
+  others: OurFinding[];
+  /** What the peers said before any session was stuck, and while some were. */
+  peers: { calm: PeerResult[]; stuck: PeerResult[] };
+}
+
+/** What a run of the lab works on. */
+export interface LabOptions {
+  stack: Stack;
+  root: string;
+  /** The variable PATH, where peers are looked for; null runs no peer. */
+  path: string | null;
+  progress(line: string): void;
+}
+
+const peers = [supabaseInspect, supabaseAdvisors, checkPostgres, postgresExporter];
+
+/** The counters of other sessions arrive when those have been idle for ten seconds; a long query is one of five. */
+/** A command that waits for a lock waits as long as the lock is held. */
+const peerLimitMs = 20_000;
+
+const settleMs = 11_000;
+
+/** Seeds the database of a stack with every fault and trap, asks us and the peers, and says who found what. */
+export async function runLab({ stack, root, path, progress }: LabOptions): Promise<LabResult> {
+  const { socket } = stack;
+  if (socket === null) throw new StackError("The lab works on a database of its own, never on a given one.");
+  const server = { socketDirectory: socket.directory, port: socket.port };
+  const sessions: Sql[] = [];
+  const open = (user: string, applicationName: string): Sql => {
+    const sql = connect(server, { user, applicationName });
+    sessions.push(sql);
+    return sql;
+  };
+  const lab: Lab = { sql: open("postgres", "lab"), platform: open(superuser, "lab platform"), open };
+  try {
+    await prepare(lab);
+    const everything = [...publishedFaults, ...ownFaults, ...traps];
+    let seeded = 0;
+    const seed = async (now: Fault["phase"]): Promise<void> => {
+      for (const one of everything.filter(({ phase }) => phase === now)) {
+        seeded += 1;
+        progress(`seeding ${one.id}: ${one.title} (${seeded} of ${everything.length})`);
+        await one.make(lab);
+      }
+    };
+    const settle = async (): Promise<void> => {
+      progress("waiting until the counters have arrived");
+      await new Promise((wake) => setTimeout(wake, settleMs));
+    };
+    const ask = async (when: string): Promise<PeerResult[]> =>
+      path === null ? [] : askPeers({ stack, root, path, progress: (line) => progress(`${when}: ${line}`) });
+    await seed(undefined);
+    await lab.platform`select extensions.pg_stat_statements_reset()`;
+    await seed("traffic");
+    if (path !== null) await settle();
+    const calm = await ask("calm database");
+    await seed("stuck");
+    await settle();
+    await tune(lab.sql);
+    await askOurselves(lab.sql); // fills the caches, as the schedule would have
+    const { report, tookMs } = await askOurselves(lab.sql);
+    const findings = findingsOf(report);
+    const stuck = await ask("stuck database");
+    return {
+      postgres: await versionOf(lab.sql),
+      faults: [...publishedFaults, ...ownFaults].map((fault) => ({
+        fault,
+        found: findMarked(findings, fault.marks),
+      })),
+      traps: [
+        ...traps.map((trap) => judgeTrap(trap, findings)),
+        await askAgainAfterReset(lab),
+        await vacuumOfOthers(lab),
+      ].toSorted((one, other) => Number(one.id.slice(1)) - Number(other.id.slice(1))),
+      report,
+      tookMs,
+      others: unexplained(findings),
+      peers: { calm, stuck },
+    };
+  } finally {
+    await Promise.all(sessions.map((sql) => sql.end({ timeout: 0 })));
+  }
+}
+
+async function prepare({ sql, platform }: Lab): Promise<void> {
+  // Autovacuum would mend some faults before anyone looks.
+  await platform.unsafe("alter system set autovacuum_naptime = '1h'");
+  await platform`select pg_reload_conf()`;
+  // On Supabase `postgres` may create both itself.
+  await platform.unsafe("create extension if not exists pgstattuple with schema extensions");
+  const [hypopg] = await sql`select from pg_available_extensions where name = 'hypopg'`;
+  if (hypopg !== undefined)
+    await platform.unsafe("create extension if not exists hypopg with schema extensions");
+  await sql.unsafe("create schema shop");
+}
+
+/** What is a fault after minutes or days is one after a second in the lab; the thresholds are data. */
+async function tune(sql: Sql): Promise<void> {
+  for (const { check, thresholds } of tunings)
+    await sql`select runbook.tune_check(${check}, ${sql.json(thresholds)})`;
+}
+
+async function askPeers(options: LabOptions & { path: string }): Promise<PeerResult[]> {
+  const results: PeerResult[] = [];
+  for (const peer of peers) {
+    options.progress(`asking ${peer.title}`);
+    const target = {
+      url: options.stack.databaseUrl,
+      root: options.root,
+      path: options.path,
+      limitMs: peerLimitMs,
+    };
+    results.push({ name: peer.name, title: peer.title, commands: await peer.run(target) });
+  }
+  return results;
+}
+
+function judgeTrap(trap: Trap, findings: readonly OurFinding[]): TrapResult {
+  const said = findMarked(findings, trap.alarms);
+  const missed = mustBeFound.find(
+    (must) => must.trap === trap.id && findMarked(findings, [must.mark]) === undefined,
+  );
+  const alarm = missed === undefined ? (said?.summary ?? "") : "It was not found.";
+  return { id: trap.id, title: trap.title, trap, alarm };
+}
+
+/** What is true of a seed beside the fault that it is for. */
+const consequences: readonly Mark[] = [
+  {
+    check: "idle_in_transaction",
+    codes: ["idle_in_transaction"],
+    names: /quiet reader|first writer|slow visitor|old report/,
+  },
+  { check: "sequential_scans", codes: ["large_table_scanned"], names: /public\.catalogue/ },
+  { check: "dead_rows", codes: ["dead_rows_pile_up"], names: /shop\.stale/ },
+  { check: "table_statistics", codes: ["statistics_stale"], names: /shop\.stale/ },
+];
+
+/** Findings about what the lab made that no fault explains: each is a false alarm or a fault that was not meant. */
+function unexplained(findings: readonly OurFinding[]): OurFinding[] {
+  const marks = [
+    ...[...publishedFaults, ...ownFaults].flatMap((fault) => fault.marks),
+    ...mustBeFound.map(({ mark }) => mark),
+    ...consequences,
+  ];
+  return findings.filter(
+    (found) =>
+      found.severity !== "info" &&
+      /shop\.|public\.(?:catalogue|notes|wide_open|not_granted|diary)/.test(
+        `${found.subject ?? ""} ${found.summary}`,
+      ) &&
+      findMarked([found], marks) === undefined,
+  );
+}
+
+async function versionOf(sql: Sql): Promise<string> {
+  const [row] = await sql<{ version: string }[]>`select current_setting('server_version') as version`;
+  return row?.version ?? "unknown";
+}

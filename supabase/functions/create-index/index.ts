@@ -1,0 +1,3 @@
+import { serveRemediation } from "../_shared/serve-remediation.ts";
+
+export default serveRemediation("create-index");

@@ -1,0 +1,3 @@
+import { serveDiagnosis } from "../_shared/serve-diagnosis.ts";
+
+export default serveDiagnosis("slow-queries", { endpoint: "diagnose-queries" });

@@ -1,0 +1,230 @@
+-- What belongs to the application and what to the platform, which schemas the Data API shows, and
+-- where an extension is installed. Checks of storage and platform stand on these.
+--
+-- By names and not by owners: a self-hosted Studio used to create the application's schemas as
+-- supabase_admin. The settings of the Data API are read where they are set, because a session
+-- of pg_cron does not have them.
+
+create view runbook.application_schema
+with (security_invoker = true)
+as
+select
+  nsp.oid,
+  nsp.nspname collate "default" as name
+from pg_catalog.pg_namespace as nsp
+where nsp.nspname !~ '^(pg_|_timescaledb_|timescaledb_)'
+  and nsp.nspname <> all (
+    array[
+      -- Postgres, and the runbook itself
+      'information_schema', 'runbook',
+      -- Supabase: services, extensions with a schema of their own, records of its tools
+      '_analytics', '_realtime', '_supavisor', 'auth', 'cron', 'dbdev', 'etl', 'extensions',
+      'graphql', 'graphql_public', 'net', 'pgbouncer', 'pgmq', 'pgmq_public', 'pgsodium',
+      'pgsodium_masks', 'pgtle', 'realtime', 'repack', 'storage', 'supabase_functions',
+      'supabase_migrations', 'vault',
+      -- PostGIS
+      'tiger', 'tiger_data', 'topology',
+      -- the stand-ins of the runbook's local stack
+      'stand_in'
+    ]
+  )
+  -- and what any other extension brought
+  and not exists (
+    select
+    from pg_catalog.pg_depend as dep
+    where dep.classid = 'pg_catalog.pg_namespace'::regclass
+      and dep.objid = nsp.oid
+      and dep.deptype = 'e'
+  );
+
+comment on view runbook.application_schema is
+'The schemas of the application: not of Postgres, of Supabase, of an extension or of the runbook.';
+
+revoke all on table runbook.application_schema from public;
+grant select on table runbook.application_schema to runbook_viewer;
+
+-- Whether a schema is the application's. For one object; a check joins the view.
+create function runbook.is_application_schema(schema oid)
+returns boolean
+language sql
+stable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select exists (
+    select
+    from runbook.application_schema as aps
+    where aps.oid = is_application_schema.schema
+  );
+$$;
+
+comment on function runbook.is_application_schema(oid) is
+'Whether a schema belongs to the application. Takes no lock.';
+revoke all on function runbook.is_application_schema(oid) from public;
+
+-- The schemas that the Data API shows, and how that is known. PostgREST reads its settings from the
+-- role authenticator; where they are kept in its own file, as on the hosted platform, the database
+-- does not know them and `public` is assumed, until an admin records the setting exposed_schemas.
+create function runbook.exposed_schemas(out names text[], out source text)
+returns record
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_setting text;
+begin
+  select array_agg(told.name), 'the setting exposed_schemas of the runbook'
+  into exposed_schemas.names, exposed_schemas.source
+  from runbook.setting as stg
+  cross join jsonb_array_elements_text(
+    case when jsonb_typeof(stg.value) = 'array' then stg.value else '[]' end
+  ) as told (name)
+  where stg.name = 'exposed_schemas';
+
+  if exposed_schemas.names is not null then
+    return;
+  end if;
+
+  -- The most special setting counts: of the role in this database, of the role, of the database.
+  select substr(opt.content, length('pgrst.db_schemas=') + 1)
+  into v_setting
+  from pg_catalog.pg_db_role_setting as drs
+  cross join unnest(drs.setconfig) as opt (content)
+  where opt.content like 'pgrst.db\_schemas=%'
+    and drs.setrole in (0, coalesce(to_regrole('authenticator')::oid, 0))
+    and drs.setdatabase in (
+      0,
+      (select dat.oid from pg_catalog.pg_database as dat where dat.datname = current_database())
+    )
+  order by drs.setrole desc, drs.setdatabase desc
+  limit 1;
+
+  exposed_schemas.source := 'pgrst.db_schemas';
+
+  if v_setting is null then
+    v_setting := current_setting('pgrst.db_schemas', true);
+  end if;
+
+  if coalesce(v_setting, '') = '' then
+    v_setting := 'public';
+    exposed_schemas.source := 'assumed: the database does not know the settings of the Data API';
+  end if;
+
+  select array_agg(btrim(part.name, ' "'))
+  into exposed_schemas.names
+  from string_to_table(v_setting, ',') as part (name);
+end;
+$$;
+
+comment on function runbook.exposed_schemas() is
+'{names, source}: the schemas that the Data API shows, and where that was read.';
+revoke all on function runbook.exposed_schemas() from public;
+
+-- Where an extension is installed. A function, so that tests can say otherwise.
+create function runbook.extension_schema(name text)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select nsp.nspname collate "default"
+  from pg_catalog.pg_extension as ext
+  inner join pg_catalog.pg_namespace as nsp on nsp.oid = ext.extnamespace
+  where ext.extname = extension_schema.name;
+$$;
+
+comment on function runbook.extension_schema(text) is
+'The schema of an installed extension, unquoted, or null.';
+revoke all on function runbook.extension_schema(text) from public;
+
+-- Whether a table, view or other relation came with an extension, like PostGIS's spatial_ref_sys.
+-- One index lookup; call it for candidates only.
+create function runbook.is_of_extension(relation oid)
+returns boolean
+language sql
+stable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select exists (
+    select
+    from pg_catalog.pg_depend as dep
+    where dep.classid = 'pg_catalog.pg_class'::regclass
+      and dep.objid = is_of_extension.relation
+      and dep.objsubid = 0
+      and dep.deptype = 'e'
+  );
+$$;
+
+comment on function runbook.is_of_extension(oid) is
+'Whether a relation is a member of an extension. Takes no lock.';
+revoke all on function runbook.is_of_extension(oid) from public;
+
+-- How wide a table's columns are, by the planner's statistics.
+--
+-- By names and as arguments: pg_stats is a security barrier, so joined to another relation it is
+-- computed whole, which takes seconds where there are many tables. In plpgsql, which keeps the
+-- plan.
+create function runbook.column_widths(schema_name name, table_name name)
+returns table (column_name name, null_frac real, avg_width integer)
+language plpgsql
+stable
+rows 10
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  select sts.attname, sts.null_frac, sts.avg_width
+  from pg_catalog.pg_stats as sts
+  where sts.schemaname = column_widths.schema_name
+    and sts.tablename = column_widths.table_name
+    and not sts.inherited;
+end;
+$$;
+
+comment on function runbook.column_widths(name, name) is
+'One row a column that was analyzed: null_frac and avg_width. Takes no lock.';
+revoke all on function runbook.column_widths(name, name) from public;
+
+-- What the planner's statistics say about the values of a column; no row where it was not analyzed.
+-- Values come as text, to be cast by who knows the type. By names, as column_widths.
+create function runbook.column_values(schema_name name, table_name name, column_name name)
+returns table (
+  null_frac real,
+  correlation real,
+  common_values text,
+  common_shares real[],
+  histogram text
+)
+language plpgsql
+stable
+rows 1
+security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    sts.null_frac,
+    sts.correlation,
+    sts.most_common_vals::text,
+    sts.most_common_freqs,
+    sts.histogram_bounds::text
+  from pg_catalog.pg_stats as sts
+  where sts.schemaname = column_values.schema_name
+    and sts.tablename = column_values.table_name
+    and sts.attname = column_values.column_name
+    and not sts.inherited;
+end;
+$$;
+
+comment on function runbook.column_values(name, name, name) is
+'A column''s null_frac and correlation, and as text its most common values and its histogram. Takes
+no lock.';
+revoke all on function runbook.column_values(name, name, name) from public;

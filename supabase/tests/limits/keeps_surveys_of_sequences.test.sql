@@ -1,0 +1,36 @@
+begin;
+
+select plan(6);
+
+delete from runbook.sequence_survey where true;
+create sequence public.test_used as integer;
+create sequence public.test_fresh as integer;
+select setval('public.test_used', 1200000000);
+select setval('public.test_fresh', 1000);
+
+select is(runbook.collect_sequence_values('30 days'), 1::bigint, 'one row is written');
+select results_eq(
+  'select snp.sequence, snp.last_value from runbook.sequence_snapshot as snp',
+  $$values ('public.test_used'::regclass::oid, 1200000000::numeric)$$,
+  'for the sequence that has used a twentieth of its numbers'
+);
+
+insert into runbook.sequence_survey (taken_at, sequences)
+values (clock_timestamp() - interval '31 days', 1);
+insert into runbook.sequence_snapshot (taken_at, sequence, last_value)
+select min(svy.taken_at), 'public.test_used'::regclass, 1
+from runbook.sequence_survey as svy;
+
+select is(runbook.collect_sequence_values('30 days'), 1::bigint, 'the next writes one as well');
+select is((select count(*) from runbook.sequence_survey), 2::bigint, 'and an old survey goes');
+select is(
+  (select count(*) from runbook.sequence_snapshot), 2::bigint, 'with what was kept of it'
+);
+
+drop sequence public.test_used;
+select is(
+  runbook.run_check('sequences') ->> 'status', 'ok', 'a sequence that is gone is no trouble'
+);
+
+select * from finish();
+rollback;
