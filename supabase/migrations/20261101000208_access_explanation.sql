@@ -79,7 +79,8 @@ comment on function runbook.failed_rows(jsonb, jsonb) is
 'The rows of an explanation, none of which is seen, since the statement fails.';
 revoke all on function runbook.failed_rows(jsonb, jsonb) from public;
 
--- What the rows come to together: allowed, denied, partly or unknown; null without rows.
+-- What the rows come to together: allowed, denied, partly or unknown; null without rows. One row that
+-- raises brings the whole statement down.
 create function runbook.rows_verdict(rows jsonb, command text)
 returns text
 language plpgsql
@@ -92,6 +93,7 @@ begin
   return (
     select case
       when count(*) = 0 then null
+      when bool_or(row_of.raises) then 'denied'
       when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_or(row_of.passes is null) then 'unknown'
       when bool_and(row_of.passes) then 'allowed'
@@ -104,7 +106,8 @@ begin
           item.content -> case rows_verdict.command when 'select' then 'visible' else 'allowed' end,
           'null'
         )
-      )::boolean as passes
+      )::boolean as passes,
+      item.content ? 'raises' as raises
       from jsonb_array_elements(rows_verdict.rows) as item (content)
     ) as row_of
   );
@@ -281,7 +284,11 @@ begin
     return v_gates;
   end if;
 
-  if v_filter = '{}' and catalog_gates.question ->> 'kind' in ('r', 'p') then
+  -- An update or delete of the Data API needs a filter; without match it is the key.
+  if v_filter = '{}'
+    and v_command in ('update', 'delete')
+    and catalog_gates.question ->> 'kind' in ('r', 'p')
+  then
     v_filter := runbook.naming_columns(v_relation);
   end if;
 
@@ -403,6 +410,16 @@ begin
       )
       when v_command = 'insert' then format(
         '%s may not insert the row into %s: %s', v_who, v_table, v_why
+      )
+      when v_count > 1 and jsonb_path_exists(access_summary.rows, '$[*].raises') then format(
+        '%s cannot %s these %s rows of %s in one statement, which fails as a whole. %s',
+        v_who, v_command, v_count, v_table,
+        (
+          select row_of.content ->> 'why'
+          from jsonb_array_elements(access_summary.rows) as row_of (content)
+          where row_of.content ? 'raises'
+          limit 1
+        )
       )
       else format(
         '%s %s %s of the %s rows of %s: %s',
@@ -609,10 +626,6 @@ begin
   elsif v_command <> 'select' then
     return jsonb_build_object(
       'obstacle', 'Writes through a view are not evaluated; ask about the table beneath.'
-    );
-  elsif not (unfiltered_rows.question -> 'proof')::boolean then
-    return jsonb_build_object(
-      'obstacle', 'What is seen through it is found out by the proof, which was not asked for.'
     );
   elsif v_role not in ('anon', 'authenticated', 'service_role') then
     return jsonb_build_object(
