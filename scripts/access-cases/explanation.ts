@@ -24,6 +24,7 @@ export const explanationShape = z.object({
       visible: z.boolean().nullish(),
       allowed: z.boolean().nullish(),
       why: z.string().nullish(),
+      raises: z.string().nullish(),
       policies: z.array(policy),
     }),
   ),

@@ -79,8 +79,8 @@ comment on function runbook.failed_rows(jsonb, jsonb) is
 'The rows of an explanation, none of which is seen, since the statement fails.';
 revoke all on function runbook.failed_rows(jsonb, jsonb) from public;
 
--- What the rows come to together: allowed, denied, partly or unknown; null without rows. One row that
--- raises brings the whole statement down.
+-- What the rows come to together: allowed, denied, partly or unknown; null without rows. One row
+-- that raises brings the whole statement down.
 create function runbook.rows_verdict(rows jsonb, command text)
 returns text
 language plpgsql
@@ -626,6 +626,10 @@ begin
   elsif v_command <> 'select' then
     return jsonb_build_object(
       'obstacle', 'Writes through a view are not evaluated; ask about the table beneath.'
+    );
+  elsif not (unfiltered_rows.question -> 'proof')::boolean then
+    return jsonb_build_object(
+      'obstacle', 'What is seen through it is found out by the proof, which was not asked for.'
     );
   elsif v_role not in ('anon', 'authenticated', 'service_role') then
     return jsonb_build_object(
