@@ -161,7 +161,7 @@ begin
   into v_granted, v_readable, v_all
   from runbook.column_rights(grants_gate.role, grants_gate.relation) as col;
 
-  if grants_gate.command in ('update', 'delete') then
+  if grants_gate.command in ('select', 'update', 'delete') then
     v_unreadable := array(
       select wanted.name
       from unnest(grants_gate.filter) as wanted (name)

@@ -379,6 +379,8 @@ begin
   ) || case
     when v_decisive ->> 'word' = 'error'
       then jsonb_build_object('raises', v_decisive -> 'raises')
+    when v_decisive ->> 'word' = 'false' and v_decisive ->> 'part' = 'check'
+      then '{"raises": "42501"}'
     else '{}'
   end || case
     when v_command = 'select' then '{}'

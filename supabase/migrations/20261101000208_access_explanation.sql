@@ -92,6 +92,8 @@ begin
   return (
     select case
       when count(*) = 0 then null
+      -- One row for which the statement fails, and it does nothing to any.
+      when bool_or(row_of.raises) then 'denied'
       when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_or(row_of.passes is null) then 'unknown'
       when bool_and(row_of.passes) then 'allowed'
@@ -104,7 +106,8 @@ begin
           item.content -> case rows_verdict.command when 'select' then 'visible' else 'allowed' end,
           'null'
         )
-      )::boolean as passes
+      )::boolean as passes,
+        item.content ? 'raises' as raises
       from jsonb_array_elements(rows_verdict.rows) as item (content)
     ) as row_of
   );
@@ -209,7 +212,7 @@ begin
       'policies', 'pass', 'The policies let some of the rows through.', v_evidence
     )
     when 'denied' then runbook.access_gate(
-      'policies', 'fail', 'The policies let none of the rows through.', v_evidence
+      'policies', 'fail', 'The policies let nothing through.', v_evidence
     )
     when 'unknown' then runbook.access_gate(
       'policies', 'unknown', 'The policies could not be evaluated for every row.', v_evidence
@@ -281,7 +284,11 @@ begin
     return v_gates;
   end if;
 
-  if v_filter = '{}' and catalog_gates.question ->> 'kind' in ('r', 'p') then
+  -- A select may do without a filter; the Data API's other commands may not.
+  if v_filter = '{}'
+    and v_command <> 'select'
+    and catalog_gates.question ->> 'kind' in ('r', 'p')
+  then
     v_filter := runbook.naming_columns(v_relation);
   end if;
 
@@ -338,6 +345,7 @@ declare
   v_count constant integer := jsonb_array_length(access_summary.rows);
   v_passing integer;
   v_why text;
+  v_raising text;
 begin
   select gate.item ->> 'summary'
   into v_shut
@@ -361,8 +369,13 @@ begin
         where row_of.content -> case v_command when 'select' then 'visible' else 'allowed' end
           <> 'true'
       )
+    )[1],
+    (
+      array_agg(row_of.content ->> 'why' order by row_of.position) filter (
+        where row_of.content ? 'raises'
+      )
     )[1]
-  into v_passing, v_why
+  into v_passing, v_why, v_raising
   from jsonb_array_elements(access_summary.rows) with ordinality as row_of (content, position);
 
   return runbook.one_line(
@@ -403,6 +416,10 @@ begin
       )
       when v_command = 'insert' then format(
         '%s may not insert the row into %s: %s', v_who, v_table, v_why
+      )
+      when v_raising is not null and v_count > 1 then format(
+        '%s cannot %s the %s rows of %s at once, since it fails for one: %s',
+        v_who, v_command, v_count, v_table, v_raising
       )
       else format(
         '%s %s %s of the %s rows of %s: %s',
