@@ -379,7 +379,7 @@ begin
   ) || case
     when v_decisive ->> 'word' = 'error'
       then jsonb_build_object('raises', v_decisive -> 'raises')
-    when v_decisive ->> 'word' = 'false' and v_decisive ->> 'part' = 'check'
+    when v_decisive ->> 'part' = 'check' and v_decisive ->> 'word' = 'false'
       then '{"raises": "42501"}'
     else '{}'
   end || case

@@ -622,11 +622,11 @@ begin
                 ) || ') and false'
                 from unnest(
                   case
-                    when v_command = 'select' then '{}'
                     when access_proof.question -> 'match' <> '{}' then array(
                       select given.key
                       from jsonb_object_keys(access_proof.question -> 'match') as given (key)
                     )
+                    when v_command = 'select' then '{}'
                     else runbook.naming_columns(v_relation)
                   end
                 ) as named (key)

@@ -79,7 +79,8 @@ comment on function runbook.failed_rows(jsonb, jsonb) is
 'The rows of an explanation, none of which is seen, since the statement fails.';
 revoke all on function runbook.failed_rows(jsonb, jsonb) from public;
 
--- What the rows come to together: allowed, denied, partly or unknown; null without rows.
+-- What the rows come to together: allowed, denied, partly or unknown; null without rows. One row that
+-- raises brings the whole statement down.
 create function runbook.rows_verdict(rows jsonb, command text)
 returns text
 language plpgsql
@@ -92,7 +93,6 @@ begin
   return (
     select case
       when count(*) = 0 then null
-      -- One row for which the statement fails, and it does nothing to any.
       when bool_or(row_of.raises) then 'denied'
       when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_or(row_of.passes is null) then 'unknown'
@@ -107,7 +107,7 @@ begin
           'null'
         )
       )::boolean as passes,
-        item.content ? 'raises' as raises
+      item.content ? 'raises' as raises
       from jsonb_array_elements(rows_verdict.rows) as item (content)
     ) as row_of
   );
@@ -212,7 +212,7 @@ begin
       'policies', 'pass', 'The policies let some of the rows through.', v_evidence
     )
     when 'denied' then runbook.access_gate(
-      'policies', 'fail', 'The policies let nothing through.', v_evidence
+      'policies', 'fail', 'The policies let none of the rows through.', v_evidence
     )
     when 'unknown' then runbook.access_gate(
       'policies', 'unknown', 'The policies could not be evaluated for every row.', v_evidence
@@ -284,9 +284,9 @@ begin
     return v_gates;
   end if;
 
-  -- A select may do without a filter; the Data API's other commands may not.
+  -- An update or delete of the Data API needs a filter; without match it is the key.
   if v_filter = '{}'
-    and v_command <> 'select'
+    and v_command in ('update', 'delete')
     and catalog_gates.question ->> 'kind' in ('r', 'p')
   then
     v_filter := runbook.naming_columns(v_relation);
@@ -345,7 +345,6 @@ declare
   v_count constant integer := jsonb_array_length(access_summary.rows);
   v_passing integer;
   v_why text;
-  v_raising text;
 begin
   select gate.item ->> 'summary'
   into v_shut
@@ -369,13 +368,8 @@ begin
         where row_of.content -> case v_command when 'select' then 'visible' else 'allowed' end
           <> 'true'
       )
-    )[1],
-    (
-      array_agg(row_of.content ->> 'why' order by row_of.position) filter (
-        where row_of.content ? 'raises'
-      )
     )[1]
-  into v_passing, v_why, v_raising
+  into v_passing, v_why
   from jsonb_array_elements(access_summary.rows) with ordinality as row_of (content, position);
 
   return runbook.one_line(
@@ -417,9 +411,15 @@ begin
       when v_command = 'insert' then format(
         '%s may not insert the row into %s: %s', v_who, v_table, v_why
       )
-      when v_raising is not null and v_count > 1 then format(
-        '%s cannot %s the %s rows of %s at once, since it fails for one: %s',
-        v_who, v_command, v_count, v_table, v_raising
+      when v_count > 1 and jsonb_path_exists(access_summary.rows, '$[*].raises') then format(
+        '%s cannot %s these %s rows of %s in one statement, which fails as a whole. %s',
+        v_who, v_command, v_count, v_table,
+        (
+          select row_of.content ->> 'why'
+          from jsonb_array_elements(access_summary.rows) as row_of (content)
+          where row_of.content ? 'raises'
+          limit 1
+        )
       )
       else format(
         '%s %s %s of the %s rows of %s: %s',
@@ -626,10 +626,6 @@ begin
   elsif v_command <> 'select' then
     return jsonb_build_object(
       'obstacle', 'Writes through a view are not evaluated; ask about the table beneath.'
-    );
-  elsif not (unfiltered_rows.question -> 'proof')::boolean then
-    return jsonb_build_object(
-      'obstacle', 'What is seen through it is found out by the proof, which was not asked for.'
     );
   elsif v_role not in ('anon', 'authenticated', 'service_role') then
     return jsonb_build_object(
