@@ -79,8 +79,8 @@ comment on function runbook.failed_rows(jsonb, jsonb) is
 'The rows of an explanation, none of which is seen, since the statement fails.';
 revoke all on function runbook.failed_rows(jsonb, jsonb) from public;
 
--- What the rows come to together: allowed, denied, partly or unknown; null without rows. One row that
--- raises brings the whole statement down.
+-- What the rows come to together: allowed, denied, partly or unknown; null without rows. One row
+-- that raises brings the whole statement down.
 create function runbook.rows_verdict(rows jsonb, command text)
 returns text
 language plpgsql
@@ -94,8 +94,8 @@ begin
     select case
       when count(*) = 0 then null
       when bool_or(row_of.raises) then 'denied'
-      when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_or(row_of.passes is null) then 'unknown'
+      when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_and(row_of.passes) then 'allowed'
       else 'denied'
     end
