@@ -253,6 +253,37 @@ comment on function runbook.condition_decision(jsonb, jsonb) is
 '{word, decided_by}: the value of a tree whose leaves have these words, and the leaves behind it.';
 revoke all on function runbook.condition_decision(jsonb, jsonb) from public;
 
+-- The words of the parts that `and` joins at the top of a tree, however deep it is nested there.
+create function runbook.joined_words(tree jsonb, words jsonb)
+returns text[]
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_found text[] := array[]::text[];
+  v_part jsonb;
+begin
+  if joined_words.tree ->> 'operator' is distinct from 'and' then
+    return array[runbook.condition_decision(joined_words.tree, joined_words.words) ->> 'word'];
+  end if;
+
+  for v_part in
+    select part.tree from jsonb_array_elements(joined_words.tree -> 'parts') as part (tree)
+  loop
+    v_found := v_found || runbook.joined_words(v_part, joined_words.words);
+  end loop;
+
+  return v_found;
+end;
+$$;
+
+comment on function runbook.joined_words(jsonb, jsonb) is
+'What each part comes to that and joins at the top of an expression.';
+revoke all on function runbook.joined_words(jsonb, jsonb) from public;
+
 -- What of a policy another session answers otherwise, such as its login, or what changes settings
 -- for the rows after it: what a reader says of that is not what the Data API says.
 --

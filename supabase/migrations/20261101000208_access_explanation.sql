@@ -94,8 +94,8 @@ begin
     select case
       when count(*) = 0 then null
       when bool_or(row_of.raises) then 'denied'
-      when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_or(row_of.passes is null) then 'unknown'
+      when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_and(row_of.passes) then 'allowed'
       else 'denied'
     end
