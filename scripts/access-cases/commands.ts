@@ -15,8 +15,9 @@ export function becomeStatements(question: Question): string[] {
 
 function becomeCall({ who, claims }: Question): string {
   if ("role" in who) {
+    // A role among the claims is the one that the API takes.
     const all = { role: who.role, ...claims };
-    return `tests.take_role(${quoteText(who.role)}, ${quoteJson(all)})`;
+    return `tests.take_role(${quoteText(String(all.role))}, ${quoteJson(all)})`;
   }
   const person = Object.values(people).find(({ id, email }) => who.user === id || who.user === email);
   if (person === undefined) throw new Error(`${who.user} is not one of the people that the cases know.`);

@@ -1,6 +1,6 @@
 import type { Explanation, KeyedExplanation } from "./explanation.ts";
 import type { RealAnswer, RowAnswer } from "./real-answer.ts";
-import type { Question } from "./world.ts";
+import type { Case, Question } from "./world.ts";
 
 /** How an explanation and the database's answer go together. */
 export type Comparison =
@@ -12,7 +12,7 @@ export type Comparison =
   | { readonly result: "disagrees"; readonly complaints: readonly string[] };
 
 /** Compares row by row and as a whole. */
-export function compare(question: Question, real: RealAnswer, said: KeyedExplanation): Comparison {
+export function compare({ world, question }: Case, real: RealAnswer, said: KeyedExplanation): Comparison {
   const complaints: string[] = [];
   const { gates, verdict, rows } = said.explanation;
   const shut = gates.find(({ gate, state }) => gate !== "policies" && gate !== "exposed" && state === "fail");
@@ -21,28 +21,17 @@ export function compare(question: Question, real: RealAnswer, said: KeyedExplana
     if (verdict !== "denied") complaints.push(`the gate ${shut.gate} is shut, but the verdict is ${verdict}`);
     return complaints.length > 0 ? { result: "disagrees", complaints } : { result: "agrees" };
   }
+  // No policy lets anything through, so there is nothing to tell of each row.
   const isRefused = gates.some(({ gate, state }) => gate === "policies" && state === "fail");
-  // No policy applies, so there is nothing to tell of each row.
-  if (
-    verdict === "denied" &&
-    rows.length === 0 &&
-    isRefused &&
-    real.whole !== "yes" &&
-    typeof real.whole !== "object"
-  )
-    return { result: "agrees" };
-  if (
-    verdict === "denied" &&
-    rows.length === 0 &&
-    isRefused &&
-    real.whole === "yes" &&
-    real.count === 0 &&
-    question.command !== "insert"
-  )
-    return { result: "agrees" };
+  const isNothingDone = real.whole !== "yes" || (real.count === 0 && question.command !== "insert");
+  if (verdict === "denied" && rows.length === 0 && isRefused && isNothingDone) return { result: "agrees" };
   // It says that it cannot look, and claims nothing.
   if (verdict === "unknown" && rows.length === 0 && gates.some(({ state }) => state === "unknown"))
     return { result: real.keys.length === 0 && question.command !== "insert" ? "agrees" : "unanswered" };
+  if (world.subject.kind === "view") {
+    compareView(real, said, complaints);
+    return complaints.length > 0 ? { result: "disagrees", complaints } : { result: "agrees" };
+  }
   const undecided = compareRows(question, real, said, complaints);
   const isWholeOpen = compareWhole(real, said, complaints);
   if (complaints.length > 0) return { result: "disagrees", complaints };
@@ -60,12 +49,8 @@ function compareRows(
   const expected = isInsert ? [""] : real.keys;
   if (explanation.rows.length !== expected.length)
     complaints.push(`${explanation.rows.length} rows are explained of ${expected.length}`);
-  // A view has no key, so its rows are counted.
-  const isKeyed = isInsert || !keys.includes(null);
-  if (isKeyed && !isInsert) {
-    const wrong = keys.filter((key) => key === null || !expected.includes(key));
-    if (wrong.length > 0) complaints.push(`rows explained that do not match: ${wrong.join(", ")}`);
-  }
+  const wrong = isInsert ? [] : keys.filter((key) => key === null || !expected.includes(key));
+  if (wrong.length > 0) complaints.push(`rows explained that do not match: ${wrong.join(", ")}`);
   let undecided = false;
   let shown = 0;
   explanation.rows.forEach((row, index) => {
@@ -74,21 +59,33 @@ function compareRows(
     if (claimed === true) shown += 1;
     if (question.command === "select" && !followsFromPolicies(row))
       complaints.push(`row ${key}: said visible ${claimed}, but its policies say otherwise`);
-    const answer = isKeyed ? real.rows?.get(key) : undefined;
+    const answer = real.rows?.get(key);
     if (answer === undefined) return;
     const isLeftOpen = isOpen(row.policies);
-    if (isRightOf(answer, claimed, isLeftOpen)) return;
+    if (isRightOf(answer, claimed, row.raises ?? null)) return;
     if (claimed === null && isLeftOpen) undecided = true;
     else complaints.push(`row ${key}: said ${claimed}, but the database says ${tell(answer)}`);
   });
-  if ((real.rows === null || !isKeyed) && real.whole === "yes" && !undecided && shown !== real.count)
+  if (real.rows === null && real.whole === "yes" && !undecided && shown !== real.count)
     complaints.push(`${shown} rows are said to be given, the database gives ${real.count}`);
   return undecided;
 }
 
-/** Whether a claim is the database's answer. Of a row that raises it may be said that it is not given, if the reason is told. */
-function isRightOf(answer: RowAnswer, claimed: boolean | null, isLeftOpen: boolean): boolean {
-  if (typeof answer === "object") return claimed === null || (claimed === false && isLeftOpen);
+/** A view is looked at through the role's own eyes, so its rows are those that it gives. */
+function compareView(real: RealAnswer, { explanation }: KeyedExplanation, complaints: string[]): void {
+  const { verdict, rows } = explanation;
+  const isGiven = real.whole === "yes" && real.count > 0;
+  if (isGiven !== (verdict === "allowed" || verdict === "partly"))
+    complaints.push(`the verdict is ${verdict}, but the database: ${real.error ?? `${real.count} rows`}`);
+  if (isGiven && rows.length > 0 && rows.length !== real.count)
+    complaints.push(`${rows.length} rows are explained, the database gives ${real.count}`);
+}
+
+/** Whether a claim is the database's answer. Of a row that raises it may be said that it is not given, with the same SQLSTATE. */
+function isRightOf(answer: RowAnswer, claimed: boolean | null, raises: string | null): boolean {
+  if (typeof answer === "object") return claimed === false && answer.raised.startsWith(`${raises} `);
+  // What a check refuses raises 42501 too, but is no error of a policy.
+  if (raises !== null && raises !== "42501") return false;
   return claimed === (answer === "yes");
 }
 
@@ -124,7 +121,10 @@ function hasError({ rows }: Explanation): boolean {
 
 /** Whether a policy was not, or could not be, evaluated. */
 function isOpen(policies: Explanation["rows"][number]["policies"]): boolean {
-  return policies.some(({ verdict }) => verdict === "error" || verdict === "unknown");
+  return policies.some(
+    ({ verdict, depends_on_order: dependsOnOrder }) =>
+      verdict === "error" || verdict === "unknown" || dependsOnOrder === true,
+  );
 }
 
 /** Whether a row is said to be visible exactly if one permissive policy is true and no restrictive one is not. */

@@ -5,7 +5,10 @@ const policy = z.object({
   kind: z.enum(["permissive", "restrictive"]),
   part: z.enum(["using", "check"]),
   verdict: z.enum(["true", "false", "null", "error", "unknown"]),
+  /** What Postgres raises, behind its SQLSTATE. */
   message: z.string().nullish(),
+  /** One part raises, another is not true, and Postgres chooses which it evaluates first. */
+  depends_on_order: z.boolean().nullish(),
 });
 
 /** What of an answer of `runbook.explain_access` is compared. */
@@ -24,6 +27,8 @@ export const explanationShape = z.object({
       visible: z.boolean().nullish(),
       allowed: z.boolean().nullish(),
       why: z.string().nullish(),
+      /** The SQLSTATE with which the whole statement fails because of this row. */
+      raises: z.string().nullish(),
       policies: z.array(policy),
     }),
   ),

@@ -120,7 +120,7 @@ export async function judge(
   try {
     await tx.unsafe("savepoint explanation");
     const said = await explainer(tx, asked, proof);
-    return { comparison: compare(asked.question, real, said), real, said };
+    return { comparison: compare(asked, real, said), real, said };
   } catch (error) {
     const complaint = `the explainer raised: ${error instanceof Error ? error.message : String(error)}`;
     return { comparison: { result: "disagrees", complaints: [complaint] }, real, said: null };
@@ -136,7 +136,9 @@ async function askOne(
   run: Findings,
 ): Promise<void> {
   const { command } = asked.question;
-  const judged = await judge(tx, asked, explainer, false);
+  let judged = await judge(tx, asked, explainer, false);
+  // What only a trial can tell is told with the proof.
+  if (judged?.comparison.result === "unanswered") judged = await judge(tx, asked, explainer, true);
   if (judged === null) {
     run.notAboutAccess += 1;
     return;

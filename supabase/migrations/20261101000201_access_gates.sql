@@ -116,7 +116,7 @@ revoke all on function runbook.sequences_missing(text, oid, text[]) from public;
 -- The gate `grants`: the privileges that the command needs on the table and its columns.
 --
 -- `named` are the columns that an insert or update gives; `filter` those that find the rows, which
--- an update and a delete must be able to read.
+-- must be readable.
 create function runbook.grants_gate(
   role text,
   relation oid,
@@ -161,13 +161,13 @@ begin
   into v_granted, v_readable, v_all
   from runbook.column_rights(grants_gate.role, grants_gate.relation) as col;
 
-  if grants_gate.command in ('update', 'delete') then
+  if grants_gate.command <> 'insert' then
     v_unreadable := array(
       select wanted.name
       from unnest(grants_gate.filter) as wanted (name)
       where wanted.name <> all (v_readable)
     );
-  elsif grants_gate.command = 'insert' then
+  else
     v_sequences := runbook.sequences_missing(
       grants_gate.role, grants_gate.relation, grants_gate.named
     );

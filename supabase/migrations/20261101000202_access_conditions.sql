@@ -253,6 +253,37 @@ comment on function runbook.condition_decision(jsonb, jsonb) is
 '{word, decided_by}: the value of a tree whose leaves have these words, and the leaves behind it.';
 revoke all on function runbook.condition_decision(jsonb, jsonb) from public;
 
+-- The words of the parts that `and` joins at the top of a tree, however deep it is nested there.
+create function runbook.joined_words(tree jsonb, words jsonb)
+returns text[]
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_found text[] := array[]::text[];
+  v_part jsonb;
+begin
+  if joined_words.tree ->> 'operator' is distinct from 'and' then
+    return array[runbook.condition_decision(joined_words.tree, joined_words.words) ->> 'word'];
+  end if;
+
+  for v_part in
+    select part.tree from jsonb_array_elements(joined_words.tree -> 'parts') as part (tree)
+  loop
+    v_found := v_found || runbook.joined_words(v_part, joined_words.words);
+  end loop;
+
+  return v_found;
+end;
+$$;
+
+comment on function runbook.joined_words(jsonb, jsonb) is
+'What each part comes to that and joins at the top of an expression.';
+revoke all on function runbook.joined_words(jsonb, jsonb) from public;
+
 -- What of a policy another session answers otherwise, such as its login, or what changes settings
 -- for the rows after it: what a reader says of that is not what the Data API says.
 --
@@ -298,9 +329,10 @@ comment on function runbook.session_dependence(oid, text) is
 'What of a policy depends on the login of the session, or null.';
 revoke all on function runbook.session_dependence(oid, text) from public;
 
--- Schemas of what a policy names that a role may not use. Postgres does not ask for that when the
--- policy runs, since it is stored parsed; whoever reads its text anew is asked.
-create function runbook.schemas_out_of_reach(policy oid, role text)
+-- Schemas of what expressions name that a role may not use: those of policies, or of the defaults
+-- of a table. Postgres does not ask for that when they run, since they are stored parsed; whoever
+-- reads their text anew is asked.
+create function runbook.schemas_out_of_reach(catalog regclass, expressions oid[], role text)
 returns text[]
 language plpgsql
 stable
@@ -308,35 +340,33 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (
-    select array(
-      select distinct nsp.nspname::text collate "default"
-      from pg_catalog.pg_depend as dep
-      left join pg_catalog.pg_proc as fun
-        on fun.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_proc'::regclass
-      left join pg_catalog.pg_class as rel
-        on rel.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_class'::regclass
-      left join pg_catalog.pg_type as typ
-        on typ.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_type'::regclass
-      left join pg_catalog.pg_operator as opr
-        on opr.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_operator'::regclass
-      left join pg_catalog.pg_collation as col
-        on col.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_collation'::regclass
-      inner join pg_catalog.pg_namespace as nsp on nsp.oid = coalesce(
-        fun.pronamespace, rel.relnamespace, typ.typnamespace, opr.oprnamespace, col.collnamespace
-      )
-      where dep.classid = 'pg_catalog.pg_policy'::regclass
-        and dep.objid = schemas_out_of_reach.policy
-        and not has_schema_privilege(schemas_out_of_reach.role, nsp.oid, 'usage')
-      order by 1
+  return array(
+    select distinct nsp.nspname::text collate "default"
+    from pg_catalog.pg_depend as dep
+    left join pg_catalog.pg_proc as fun
+      on fun.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_proc'::regclass
+    left join pg_catalog.pg_class as rel
+      on rel.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_class'::regclass
+    left join pg_catalog.pg_type as typ
+      on typ.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_type'::regclass
+    left join pg_catalog.pg_operator as opr
+      on opr.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_operator'::regclass
+    left join pg_catalog.pg_collation as col
+      on col.oid = dep.refobjid and dep.refclassid = 'pg_catalog.pg_collation'::regclass
+    inner join pg_catalog.pg_namespace as nsp on nsp.oid = coalesce(
+      fun.pronamespace, rel.relnamespace, typ.typnamespace, opr.oprnamespace, col.collnamespace
     )
+    where dep.classid = schemas_out_of_reach.catalog
+      and dep.objid = any (schemas_out_of_reach.expressions)
+      and not has_schema_privilege(schemas_out_of_reach.role, nsp.oid, 'usage')
+    order by 1
   );
 end;
 $$;
 
-comment on function runbook.schemas_out_of_reach(oid, text) is
-'The schemas that a policy''s expression names and the role may not use.';
-revoke all on function runbook.schemas_out_of_reach(oid, text) from public;
+comment on function runbook.schemas_out_of_reach(regclass, oid[], text) is
+'The schemas that expressions of a catalog name and the role may not use.';
+revoke all on function runbook.schemas_out_of_reach(regclass, oid[], text) from public;
 
 -- The conditions of policies as Postgres joins them: the restrictive ones first and by name, each
 -- shutting out on its own, then the permissive ones joined by `or`, the last of their names first.

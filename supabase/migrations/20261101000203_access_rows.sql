@@ -154,8 +154,7 @@ begin
       case
         when condition_statement.question ->> 'over' = 'new' then format(
           condition_statement.ask ->> 'new_source',
-          'pg_catalog.unnest(' || condition_statement.source || ')',
-          condition_statement.content
+          'pg_catalog.unnest(' || condition_statement.source || ')'
         )
         -- A policy may name the columns of the system, which a row alone does not have.
         when condition_statement.form = 'places' then format(
@@ -240,14 +239,18 @@ comment on function runbook.verdict_of_answer(jsonb) is
 {unknown}.';
 revoke all on function runbook.verdict_of_answer(jsonb) from public;
 
--- Asks conditions whose text names schemas that the role may not use, of all rows or of one. They
--- are parsed here, as Postgres did when the policy was made, and run by the reader. Where row level
--- security must be put in, Postgres parses again as the user, and then it cannot be known.
+-- Asks conditions whose text names schemas that the role may not use, of all rows or of one. A view
+-- that takes its reader's rights keeps what it names by oid, as a policy does: it is parsed here,
+-- and rights and row level security are the reader's. It is gone when the answer is there.
+--
+-- Misses: in a read-only transaction no view can be made; a prepared statement takes its place,
+-- which Postgres parses again as the reader where row level security must be put in.
 create function runbook.ask_parsed_here(
   source anyarray,
   ask jsonb,
   question jsonb,
-  conditions text[]
+  conditions text[],
+  form text default 'rows'
 )
 returns jsonb
 language plpgsql
@@ -262,8 +265,10 @@ declare
     ask_parsed_here.conditions,
     format('%L::%s', ask_parsed_here.source::text, pg_typeof(ask_parsed_here.source)),
     format('%L::pg_catalog.jsonb', ask_parsed_here.ask -> 'content'),
-    'rows'
+    ask_parsed_here.form
   );
+  v_is_view constant boolean := current_setting('transaction_read_only') = 'off';
+  v_is_parsed boolean := false;
   v_answer jsonb;
 begin
   if exists (
@@ -272,36 +277,62 @@ begin
     execute 'deallocate runbook_condition';
   end if;
 
-  -- The plan holds while the path is the reader's.
-  perform set_config('search_path', ask_parsed_here.ask #>> '{settings,search_path}', true);
-
   begin
-    execute 'prepare runbook_condition as ' || v_statement;
+    -- What is parsed finds its names on the reader's path.
+    perform pg_catalog.set_config(
+      'search_path', ask_parsed_here.ask #>> '{settings,search_path}', true
+    );
+
+    if v_is_view then
+      execute 'create temporary view runbook_condition (answer) with (security_invoker = true) as '
+        || v_statement;
+      execute pg_catalog.format(
+        'grant select on pg_temp.runbook_condition to %I', ask_parsed_here.ask ->> 'role'
+      );
+    else
+      execute 'prepare runbook_condition as ' || v_statement;
+    end if;
+
+    v_is_parsed := true;
+    v_answer := (
+      runbook.read_as(
+        ask_parsed_here.ask ->> 'role',
+        ask_parsed_here.source,
+        array[
+          case
+            when v_is_view then 'select con.answer from pg_temp.runbook_condition as con'
+            else 'execute runbook_condition'
+          end
+        ],
+        ask_parsed_here.ask -> 'content',
+        ask_parsed_here.ask -> 'settings',
+        (ask_parsed_here.ask ->> 'until')::timestamptz
+      )
+    )[1];
+    raise exception using errcode = 'RB000', message = 'rolled back', hint = 'Caught below.';
   exception
     when assert_failure or query_canceled or others then
-      return pg_catalog.jsonb_build_object(
-        'failed', true,
-        'answer', pg_catalog.jsonb_build_object(
-          'sqlstate', '42601', 'message', sqlerrm, 'is_own', true
-        )
-      );
+      if not v_is_parsed then
+        return pg_catalog.jsonb_build_object(
+          'failed', true,
+          'answer', pg_catalog.jsonb_build_object(
+            'sqlstate', case sqlstate when '42703' then sqlstate else '42601' end,
+            'message', sqlerrm,
+            'is_own', true
+          )
+        );
+      elsif v_answer is null and sqlstate <> 'RB000' then
+        raise;
+      end if;
   end;
 
-  v_answer := (
-    runbook.read_as(
-      ask_parsed_here.ask ->> 'role',
-      ask_parsed_here.source,
-      array['execute runbook_condition'],
-      ask_parsed_here.ask -> 'content',
-      ask_parsed_here.ask -> 'settings',
-      (ask_parsed_here.ask ->> 'until')::timestamptz
-    )
-  )[1];
-
-  execute 'deallocate runbook_condition';
+  if not v_is_view then
+    execute 'deallocate runbook_condition';
+  end if;
 
   -- A table or function that the role may not use is a fault of the policy; the schema is not.
-  if v_answer #>> '{answer,sqlstate}' = '42501'
+  if not v_is_view
+    and v_answer #>> '{answer,sqlstate}' = '42501'
     and (v_answer #> '{answer,is_own}')::boolean
     and v_answer #>> '{answer,message}' ~* 'schema'
   then
@@ -312,9 +343,9 @@ begin
 end;
 $$;
 
-comment on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[]) is
+comment on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[], text) is
 'The answer of a reader to conditions that are parsed with the rights of the schema''s owner.';
-revoke all on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[]) from public;
+revoke all on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[], text) from public;
 
 -- Asks conditions of rows one by one: an answer for each row and each condition, in that order.
 create function runbook.ask_each(
@@ -398,8 +429,11 @@ begin
     and (v_answer #> '{answer,is_own}')::boolean
     and verdicts_of.question ->> 'over' = 'old'
   then
-    v_answer := (
-      runbook.read_as(
+    v_answer := case
+      when verdicts_of.question ? 'out_of_reach' then runbook.ask_parsed_here(
+        verdicts_of.source, verdicts_of.ask, verdicts_of.question, v_conditions, 'places'
+      )
+      else (runbook.read_as(
         verdicts_of.ask ->> 'role',
         verdicts_of.source,
         array[
@@ -410,8 +444,8 @@ begin
         verdicts_of.ask -> 'content',
         verdicts_of.ask -> 'settings',
         (verdicts_of.ask ->> 'until')::timestamptz
-      )
-    )[1];
+      ))[1]
+    end;
   end if;
 
   if v_answer is not null and not (v_answer -> 'failed')::boolean then

@@ -76,23 +76,35 @@ as $$
 declare
   v_verdict constant jsonb := policy_verdict.verdicts -> 0;
   v_word constant text := runbook.verdict_word(v_verdict);
+  v_words jsonb;
   v_decision jsonb;
+  v_joined text[] := array[]::text[];
+  v_depends_on_order boolean;
 begin
   if policy_verdict.question #> '{tree,parts}' is not null then
-    v_decision := runbook.condition_decision(
-      policy_verdict.question -> 'tree',
-      (
-        select jsonb_object_agg(
-          leaf.expression,
-          -- the first verdict is that of the whole
-          runbook.verdict_word(policy_verdict.verdicts -> (leaf.position - 1)::integer)
-        )
-        from jsonb_array_elements_text(policy_verdict.question -> 'conditions')
-          with ordinality as leaf (expression, position)
-        where leaf.position > 1
-      )
-    );
+    select jsonb_object_agg(
+      leaf.expression,
+      -- the first verdict is that of the whole
+      runbook.verdict_word(policy_verdict.verdicts -> (leaf.position - 1)::integer)
+    )
+    into v_words
+    from jsonb_array_elements_text(policy_verdict.question -> 'conditions')
+      with ordinality as leaf (expression, position)
+    where leaf.position > 1;
+
+    v_decision := runbook.condition_decision(policy_verdict.question -> 'tree', v_words);
+
+    -- A check is evaluated as it is written, a filter is not: Postgres splits it at `and` and takes
+    -- the parts by their cost.
+    if policy_verdict.question ->> 'over' = 'old' and v_words is not null then
+      v_joined := runbook.joined_words(policy_verdict.question -> 'tree', v_words);
+    end if;
   end if;
+
+  v_depends_on_order := 'error' = any (v_joined)
+    and v_joined && array['false', 'null']
+    -- What may not be used at all is found before any part is evaluated.
+    and coalesce(v_verdict ->> 'sqlstate', '') not in ('42501', '42P17');
 
   return jsonb_strip_nulls(
     jsonb_build_object(
@@ -106,7 +118,8 @@ begin
           then format('%s: %s', v_verdict ->> 'sqlstate', v_verdict ->> 'message')
         else v_verdict ->> 'unknown'
       end,
-      'expression', policy_verdict.question #> '{tree,expression}'
+      'expression', policy_verdict.question #> '{tree,expression}',
+      'depends_on_order', case when v_depends_on_order then true end
     )
   ) || jsonb_build_object(
     'decided_by', case
@@ -124,7 +137,8 @@ end;
 $$;
 
 comment on function runbook.policy_verdict(jsonb, jsonb) is
-'{name, kind, command, part, verdict, message, expression, decided_by} of a policy for a row.';
+'{name, kind, command, part, verdict, message, expression, depends_on_order, decided_by} of a policy
+for a row.';
 revoke all on function runbook.policy_verdict(jsonb, jsonb) from public;
 
 -- Which parts made a policy what it is, as words.
@@ -197,6 +211,27 @@ begin
       'why', format(
         'No permissive policy for %s applies to %s, so nothing is let through.',
         v_of, quote_ident(phase_verdict.role)
+      )
+    );
+  end if;
+
+  -- Several permissive policies are joined by `or`, which is evaluated as it is written.
+  select pol.item
+  into v_first
+  from jsonb_array_elements(phase_verdict.policies) with ordinality as pol (item, position)
+  where pol.item ? 'depends_on_order'
+    and (pol.item ->> 'kind' = 'restrictive' or jsonb_array_length(v_permissive) = 1)
+    and coalesce(phase_verdict.joined ->> 'sqlstate', '') not in ('42501', '42P17')
+  order by pol.position
+  limit 1;
+
+  if found then
+    return jsonb_build_object(
+      'word', 'unknown',
+      'why', format(
+        'One part of the policy %s raises and another is not true; Postgres evaluates them in the '
+        'order of their cost, so the statement fails or leaves the row out. The proof tells.',
+        quote_ident(v_first ->> 'name')
       )
     );
   end if;
@@ -379,6 +414,8 @@ begin
   ) || case
     when v_decisive ->> 'word' = 'error'
       then jsonb_build_object('raises', v_decisive -> 'raises')
+    when v_decisive ->> 'part' = 'check' and v_decisive ->> 'word' = 'false'
+      then '{"raises": "42501"}'
     else '{}'
   end || case
     when v_command = 'select' then '{}'

@@ -172,10 +172,50 @@ comment on function runbook.refuse_values(jsonb, jsonb, text) is
 'Raises RB400 with the path of each value that no column has or takes.';
 revoke all on function runbook.refuse_values(jsonb, jsonb, text) from public;
 
--- The rows that a command would leave, as a source for questions: a format with the old rows and
--- the content. Values come from the content's `row`, what is not given from the old row or, of an
--- insert, from the defaults; the user's own rights compute them.
-create function runbook.new_source(relation oid, columns jsonb, given text[], command text)
+-- Values as the texts of their columns' types, {name: text or null}. In the user's statements they
+-- stand as literals without a type: naming one would ask for rights on its schema.
+create function runbook.literals_of(columns jsonb, given jsonb)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = public, extensions, pg_temp
+as $$
+declare
+  v_names constant text[] := array(
+    select named.key from pg_catalog.jsonb_object_keys(literals_of.given) as named (key)
+  );
+  v_literals jsonb := '{}';
+begin
+  if v_names <> '{}' then
+    execute pg_catalog.format(
+      'select pg_catalog.jsonb_object_agg(literal.name, literal.value)
+       from pg_catalog.jsonb_to_record($1) as given (%s)
+       cross join lateral (values %s) as literal (name, value)',
+      runbook.record_columns(literals_of.columns, v_names),
+      (
+        select pg_catalog.string_agg(
+          pg_catalog.format('(%1$L, given.%1$I::pg_catalog.text)', named.name), ', '
+        )
+        from pg_catalog.unnest(v_names) as named (name)
+      )
+    )
+    into v_literals
+    using literals_of.given;
+  end if;
+
+  return v_literals;
+end;
+$$;
+
+comment on function runbook.literals_of(jsonb, jsonb) is
+'The values that are given, as texts of their columns'' types.';
+revoke all on function runbook.literals_of(jsonb, jsonb) from public;
+
+-- The rows that a command would leave, as a source for questions: a format with the old rows.
+-- What is not given comes from the old row or, of an insert, from the defaults, which the user's
+-- own rights compute.
+create function runbook.new_source(relation oid, columns jsonb, literals jsonb, command text)
 returns text
 language plpgsql
 volatile
@@ -197,15 +237,13 @@ begin
   select
     string_agg(
       case
-        when col.item ->> 'name' = any (new_source.given)
-          then format('runbook_given.%I', col.item ->> 'name')
+        when new_source.literals ? (col.item ->> 'name')
+          then quote_nullable(new_source.literals ->> (col.item ->> 'name'))
         when new_source.command = 'update' and not (col.item -> 'is_generated')::boolean
           then format('%s.%I', v_alias, col.item ->> 'name')
         when (col.item -> 'is_generated')::boolean then 'null'
-        when col.item ->> 'sequence' is not null then format(
-          '%s::%s',
-          runbook.next_of_sequence((col.item ->> 'sequence')::oid), col.item ->> 'type'
-        )
+        when col.item ->> 'sequence' is not null
+          then quote_literal(runbook.next_of_sequence((col.item ->> 'sequence')::oid))
         else coalesce(
           '(' || (col.item ->> 'expression') || ')',
           '(' || (col.item ->> 'type_default') || ')',
@@ -225,18 +263,10 @@ begin
   into v_values, v_generated, v_has_generated
   from jsonb_array_elements(new_source.columns) with ordinality as col (item, position);
 
-  -- A format: what is not a place for its arguments has its percent signs doubled.
+  -- A format: what is not a place for its argument has its percent signs doubled.
   v_source := 'pg_catalog.unnest((select pg_catalog.array_agg(row('
     || replace(v_values, '%', '%%') || ')::' || replace(v_table, '%', '%%')
-    || ') from %1$s as ' || replace(v_alias, '%', '%%')
-    || case
-      when cardinality(new_source.given) > 0
-        then ' cross join pg_catalog.jsonb_to_record(%2$s -> ''row'') as runbook_given ('
-          || replace(runbook.record_columns(new_source.columns, new_source.given), '%', '%%')
-          || ')'
-      else ''
-    end
-    || '))';
+    || ') from %s as ' || replace(v_alias, '%', '%%') || '))';
 
   if v_has_generated then
     v_source := 'pg_catalog.unnest((select pg_catalog.array_agg(row('
@@ -248,9 +278,9 @@ begin
 end;
 $$;
 
-comment on function runbook.new_source(oid, jsonb, text[], text) is
-'The new rows of an insert or update as a source: a format of the old rows and the content.';
-revoke all on function runbook.new_source(oid, jsonb, text[], text) from public;
+comment on function runbook.new_source(oid, jsonb, jsonb, text) is
+'The new rows of an insert or update as a source: a format of the old rows.';
+revoke all on function runbook.new_source(oid, jsonb, jsonb, text) from public;
 
 -- The policies of a table as questions over rows, by phase: {phases, questions, policies, ignored}.
 -- A policy without an expression for the phase counts for nothing, as in Postgres.
@@ -268,6 +298,15 @@ declare
   v_phases jsonb := '[]';
   v_questions jsonb := '[]';
   v_of_phase jsonb;
+  v_defaults_reach constant text[] := runbook.schemas_out_of_reach(
+    'pg_catalog.pg_attrdef',
+    array(
+      select def.oid
+      from pg_catalog.pg_attrdef as def
+      where def.adrelid = access_questions.relation
+    ),
+    access_questions.role
+  );
 begin
   for v_phase in
     select phase.item
@@ -337,7 +376,9 @@ begin
         select runbook.session_dependence(app.policy, app.expression)
       ) as dependence (reason)
       cross join lateral (
-        select runbook.schemas_out_of_reach(app.policy, access_questions.role)
+        select runbook.schemas_out_of_reach(
+          'pg_catalog.pg_policy', array[app.policy], access_questions.role
+        ) || case when v_phase ->> 'over' = 'new' then v_defaults_reach else '{}' end
       ) as reach (schemas)
       where app.expression is not null
     ) as found;
@@ -368,13 +409,16 @@ revoke all on function runbook.access_questions(text, oid, text) from public;
 -- Where the rows of `match` are read from, within bounds: {source, note}. A large table whose
 -- filter no index serves is read from its beginning only, and the note says how much of it.
 --
+-- 20,000 pages of 8 KiB are read in well under a second from memory, in a few from a disk.
+--
 -- Cost: rows of pg_inherits, pg_class and pg_index.
 create function runbook.bounded_source(
   relation oid,
   columns jsonb,
   alias text,
   given jsonb,
-  condition text
+  condition text,
+  page_limit integer default 20000
 )
 returns jsonb
 language plpgsql
@@ -383,8 +427,6 @@ security invoker
 set search_path = ''
 as $$
 declare
-  -- 20,000 pages of 8 KiB are read in well under a second from memory, in a few from a disk.
-  v_page_limit constant integer := 20000;
   v_row_limit constant integer := 10000;
   v_table constant text := runbook.relation_name(bounded_source.relation);
   v_filter constant text[] := array(
@@ -419,7 +461,7 @@ begin
   from below
   inner join pg_catalog.pg_class as rel on rel.oid = below.relation;
 
-  if v_pages <= v_page_limit then
+  if v_pages <= bounded_source.page_limit then
     return jsonb_build_object(
       'source', format('%s as %I %s', v_table, bounded_source.alias, bounded_source.condition)
     );
@@ -480,13 +522,13 @@ begin
         bounded_source.alias,
         bounded_source.condition,
         bounded_source.alias,
-        greatest(v_page_limit / greatest(v_leaves, 1), 1)
+        greatest(bounded_source.page_limit / greatest(v_leaves, 1), 1)
       ),
       'note', case
         when cardinality(v_filter) > 0 then format(
           'Only about %s %% of the table was looked through: no index begins with a column of '
           'match.',
-          greatest(1, 100 * v_page_limit / v_pages)
+          greatest(1, 100 * bounded_source.page_limit / v_pages)
         )
       end
     )
@@ -494,6 +536,6 @@ begin
 end;
 $$;
 
-comment on function runbook.bounded_source(oid, jsonb, text, jsonb, text) is
+comment on function runbook.bounded_source(oid, jsonb, text, jsonb, text, integer) is
 '{source, note}: the from and where of the matching rows, within bounds on a large table.';
-revoke all on function runbook.bounded_source(oid, jsonb, text, jsonb, text) from public;
+revoke all on function runbook.bounded_source(oid, jsonb, text, jsonb, text, integer) from public;

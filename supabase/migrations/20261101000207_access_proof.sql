@@ -7,16 +7,10 @@
 
 -- The condition that finds one fetched row in the user's own statement: by its place where the user
 -- may read the whole table, else by its key. Null when neither can be read.
-create function runbook.proof_condition(
-  role text,
-  relation oid,
-  columns jsonb,
-  number integer,
-  place jsonb
-)
+create function runbook.proof_condition(role text, relation oid, columns jsonb, item jsonb)
 returns text
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = ''
 as $$
@@ -26,8 +20,8 @@ begin
   if has_table_privilege(proof_condition.role, proof_condition.relation, 'select') then
     return format(
       'target.ctid = %L::pg_catalog.tid and target.tableoid = %L::pg_catalog.oid',
-      proof_condition.place ->> 0,
-      proof_condition.place ->> 1
+      proof_condition.item #>> '{place,0}',
+      proof_condition.item #>> '{place,1}'
     );
   end if;
 
@@ -42,33 +36,30 @@ begin
   end if;
 
   return (
-    select string_agg(
-      format(
-        'target.%1$I = (
-           select sought.%1$I
-           from pg_catalog.jsonb_to_record($2 -> ''keys'' -> %2$s) as sought (%3$s)
-         )',
-        named.name,
-        proof_condition.number,
-        runbook.record_columns(proof_condition.columns, array[named.name])
-      ),
-      ' and '
-    )
-    from unnest(v_key) as named (name)
+    select string_agg(format('target.%I = %L', literal.key, literal.value), ' and ')
+    from jsonb_each_text(
+      runbook.literals_of(
+        proof_condition.columns,
+        (
+          select jsonb_object_agg(named.name, proof_condition.item -> 'key' -> named.name)
+          from unnest(v_key) as named (name)
+        )
+      )
+    ) as literal (key, value)
   );
 end;
 $$;
 
-comment on function runbook.proof_condition(text, oid, jsonb, integer, jsonb) is
+comment on function runbook.proof_condition(text, oid, jsonb, jsonb) is
 'The condition under which the user''s statement finds one row, or null.';
-revoke all on function runbook.proof_condition(text, oid, jsonb, integer, jsonb) from public;
+revoke all on function runbook.proof_condition(text, oid, jsonb, jsonb) from public;
 
--- The statement that does a command to the rows of a condition and counts them.
+-- The statement that does a command to the rows of a condition and counts them. Of an update
+-- without literals, `settable` is the column that is set to itself.
 create function runbook.proof_statement(
   relation oid,
   command text,
-  columns jsonb,
-  given text[],
+  literals jsonb,
   settable text,
   condition text
 )
@@ -78,70 +69,57 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_table constant text := runbook.relation_name(proof_statement.relation);
 begin
-  return (
-    select case proof_statement.command
-      when 'select' then format(
-        'select pg_catalog.to_jsonb(pg_catalog.count(*)) from %s as target where %s',
-        named.relation, proof_statement.condition
-      )
-      when 'delete' then format(
-        'with done as (delete from %s as target where %s returning 1)
-         select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
-        named.relation, proof_statement.condition
-      )
-      when 'update' then format(
-        'with done as (update %s as target set %s %s where %s returning 1)
-         select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
-        named.relation,
-        coalesce(
-          (
-            select string_agg(format('%1$I = runbook_given.%1$I', name), ', ')
-            from unnest(proof_statement.given) as col (name)
-          ),
-          quote_ident(proof_statement.settable) || ' = target.' || quote_ident(
-            proof_statement.settable
-          )
+  return case proof_statement.command
+    when 'select' then format(
+      'select pg_catalog.to_jsonb(pg_catalog.count(*)) from %s as target where %s',
+      v_table, proof_statement.condition
+    )
+    when 'delete' then format(
+      'with done as (delete from %s as target where %s returning 1)
+       select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
+      v_table, proof_statement.condition
+    )
+    when 'update' then format(
+      'with done as (update %s as target set %s where %s returning 1)
+       select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
+      v_table,
+      coalesce(
+        (
+          select string_agg(format('%I = %L', literal.key, literal.value), ', ')
+          from jsonb_each_text(proof_statement.literals) as literal (key, value)
         ),
-        case
-          when cardinality(proof_statement.given) > 0 then format(
-            'from pg_catalog.jsonb_to_record($2 -> ''row'') as runbook_given (%s)',
-            runbook.record_columns(proof_statement.columns, proof_statement.given)
+        quote_ident(proof_statement.settable) || ' = target.'
+        || quote_ident(proof_statement.settable)
+      ),
+      proof_statement.condition
+    )
+    when 'insert' then format(
+      'with done as (insert into %s as target %s returning 1)
+       select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
+      v_table,
+      coalesce(
+        (
+          select format(
+            '(%s) values (%s)',
+            string_agg(quote_ident(literal.key), ', ' order by literal.key),
+            string_agg(quote_nullable(literal.value), ', ' order by literal.key)
           )
-          else ''
-        end,
-        proof_statement.condition
+          from jsonb_each_text(proof_statement.literals) as literal (key, value)
+          having count(*) > 0
+        ),
+        'default values'
       )
-      when 'insert' then format(
-        'with done as (insert into %s as target %s returning %s)
-         select pg_catalog.to_jsonb(pg_catalog.count(*)) from done',
-        named.relation,
-        case
-          when cardinality(proof_statement.given) > 0 then (
-            select format(
-              '(%s) select %s from pg_catalog.jsonb_to_record($2 -> ''row'') as runbook_given (%s)
-               where %s',
-              string_agg(quote_ident(col.name), ', ' order by col.name),
-              string_agg(format('runbook_given.%I', col.name), ', ' order by col.name),
-              runbook.record_columns(proof_statement.columns, proof_statement.given),
-              proof_statement.condition
-            )
-            from unnest(proof_statement.given) as col (name)
-          )
-          else 'default values'
-        end,
-        coalesce('target.' || quote_ident(proof_statement.settable), '1')
-      )
-    end
-    from (select runbook.relation_name(proof_statement.relation)) as named (relation)
-  );
+    )
+  end;
 end;
 $$;
 
-comment on function runbook.proof_statement(oid, text, jsonb, text[], text, text) is
-'A command on the rows of a condition, as one statement that counts them. Of an insert, settable
-is the column that it returns, or null.';
-revoke all on function runbook.proof_statement(oid, text, jsonb, text[], text, text) from public;
+comment on function runbook.proof_statement(oid, text, jsonb, text, text) is
+'A command on the rows of a condition, as one statement that counts them.';
+revoke all on function runbook.proof_statement(oid, text, jsonb, text, text) from public;
 
 -- Why every such statement of the user fails before it looks at a row, as {sqlstate, message}: two
 -- policies that need each other, a table or function that a policy uses and the user may not. Null
@@ -149,7 +127,7 @@ revoke all on function runbook.proof_statement(oid, text, jsonb, text[], text, t
 create function runbook.plan_failure(
   question jsonb,
   role text,
-  columns jsonb,
+  literals jsonb,
   settings jsonb,
   until timestamptz
 )
@@ -184,7 +162,7 @@ begin
   order by col.number
   limit 1;
 
-  if v_command = 'update' and v_settable is null and not plan_failure.question ? 'row' then
+  if v_command = 'update' and v_settable is null and plan_failure.literals = '{}' then
     return null;
   end if;
 
@@ -197,16 +175,12 @@ begin
           'explain (format json) ' || runbook.proof_statement(
             v_relation,
             v_command,
-            plan_failure.columns,
-            array(
-              select named.key
-              from jsonb_object_keys(coalesce(plan_failure.question -> 'row', '{}')) as named (key)
-            ),
+            plan_failure.literals,
             v_settable,
             case when v_command = 'insert' then 'true' else coalesce(v_filter, 'true') end
           )
         ],
-        jsonb_build_object('row', coalesce(plan_failure.question -> 'row', '{}')),
+        '{}',
         plan_failure.settings,
         plan_failure.until
       )
@@ -354,8 +328,8 @@ as $$
 declare
   v_relation constant oid := (tried.question ->> 'relation')::oid;
   v_command constant text := tried.question ->> 'command';
-  v_given constant text[] := array(
-    select named.key from jsonb_object_keys(coalesce(tried.question -> 'row', '{}')) as named (key)
+  v_literals constant jsonb := runbook.literals_of(
+    tried.columns, coalesce(tried.question -> 'row', '{}')
   );
   v_items constant jsonb := tried.fetched -> 'items';
   v_settable text;
@@ -413,28 +387,23 @@ begin
     where not col.is_computed
       and (
         v_items #> '{0,condition}' is not null
-        or col.may_update and (col.may_select or cardinality(v_given) > 0)
+        or col.may_update and (col.may_select or v_literals <> '{}')
       )
     order by col.number
     limit 1;
   end if;
 
   v_statements := array(
-    select case
-      when v_command = 'insert' then runbook.proof_statement(
-        v_relation, v_command, tried.columns, v_given, null, 'true'
-      )
-      else runbook.proof_statement(
-        v_relation, v_command, tried.columns, v_given, v_settable,
-        coalesce(
+    select runbook.proof_statement(
+      v_relation, v_command, v_literals, v_settable,
+      case
+        when v_command = 'insert' then 'true'
+        else coalesce(
           item.content ->> 'condition',
-          runbook.proof_condition(
-            tried.role, v_relation, tried.columns, (item.position - 1)::integer,
-            item.content -> 'place'
-          )
+          runbook.proof_condition(tried.role, v_relation, tried.columns, item.content)
         )
-      )
-    end
+      end
+    )
     from jsonb_array_elements(v_items) with ordinality as item (content, position)
     order by item.position
   );
@@ -447,13 +416,7 @@ begin
     tried.role,
     array[]::integer[],
     v_statements,
-    jsonb_build_object(
-      'row', coalesce(tried.question -> 'row', '{}'),
-      'keys', (
-        select jsonb_agg(item.content -> 'key' order by item.position)
-        from jsonb_array_elements(v_items) with ordinality as item (content, position)
-      )
-    ),
+    '{}',
     tried.settings,
     tried.until
   );
@@ -659,11 +622,11 @@ begin
                 ) || ') and false'
                 from unnest(
                   case
-                    when v_command = 'select' then '{}'
                     when access_proof.question -> 'match' <> '{}' then array(
                       select given.key
                       from jsonb_object_keys(access_proof.question -> 'match') as given (key)
                     )
+                    when v_command = 'select' then '{}'
                     else runbook.naming_columns(v_relation)
                   end
                 ) as named (key)

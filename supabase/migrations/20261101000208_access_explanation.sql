@@ -79,7 +79,8 @@ comment on function runbook.failed_rows(jsonb, jsonb) is
 'The rows of an explanation, none of which is seen, since the statement fails.';
 revoke all on function runbook.failed_rows(jsonb, jsonb) from public;
 
--- What the rows come to together: allowed, denied, partly or unknown; null without rows.
+-- What the rows come to together: allowed, denied, partly or unknown; null without rows. One row
+-- that raises brings the whole statement down.
 create function runbook.rows_verdict(rows jsonb, command text)
 returns text
 language plpgsql
@@ -92,8 +93,9 @@ begin
   return (
     select case
       when count(*) = 0 then null
-      when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
+      when bool_or(row_of.raises) then 'denied'
       when bool_or(row_of.passes is null) then 'unknown'
+      when bool_or(row_of.passes) and bool_or(not row_of.passes) then 'partly'
       when bool_and(row_of.passes) then 'allowed'
       else 'denied'
     end
@@ -104,7 +106,8 @@ begin
           item.content -> case rows_verdict.command when 'select' then 'visible' else 'allowed' end,
           'null'
         )
-      )::boolean as passes
+      )::boolean as passes,
+      item.content ? 'raises' as raises
       from jsonb_array_elements(rows_verdict.rows) as item (content)
     ) as row_of
   );
@@ -281,7 +284,11 @@ begin
     return v_gates;
   end if;
 
-  if v_filter = '{}' and catalog_gates.question ->> 'kind' in ('r', 'p') then
+  -- An update or delete of the Data API needs a filter; without match it is the key.
+  if v_filter = '{}'
+    and v_command in ('update', 'delete')
+    and catalog_gates.question ->> 'kind' in ('r', 'p')
+  then
     v_filter := runbook.naming_columns(v_relation);
   end if;
 
@@ -404,6 +411,16 @@ begin
       when v_command = 'insert' then format(
         '%s may not insert the row into %s: %s', v_who, v_table, v_why
       )
+      when v_count > 1 and jsonb_path_exists(access_summary.rows, '$[*].raises') then format(
+        '%s cannot %s these %s rows of %s in one statement, which fails as a whole. %s',
+        v_who, v_command, v_count, v_table,
+        (
+          select row_of.content ->> 'why'
+          from jsonb_array_elements(access_summary.rows) as row_of (content)
+          where row_of.content ? 'raises'
+          limit 1
+        )
+      )
       else format(
         '%s %s %s of the %s rows of %s: %s',
         v_who,
@@ -433,9 +450,11 @@ declare
   v_relation constant oid := (judged_rows.question ->> 'relation')::oid;
   v_command constant text := judged_rows.question ->> 'command';
   v_role constant text := judged_rows.subject ->> 'role';
-  v_row constant jsonb := coalesce(judged_rows.question -> 'row', '{}');
   v_needs_row constant boolean := v_command in ('insert', 'update');
   v_columns constant jsonb := runbook.access_columns(v_relation, v_needs_row);
+  v_literals constant jsonb := runbook.literals_of(
+    v_columns, coalesce(judged_rows.question -> 'row', '{}')
+  );
   v_name constant text := (
     select rel.relname from pg_catalog.pg_class as rel where rel.oid = v_relation
   );
@@ -450,14 +469,9 @@ begin
     'settings', runbook.api_settings(
       judged_rows.question ->> 'schema', v_name, v_command, judged_rows.subject -> 'claims'
     ),
-    'content', jsonb_build_object('row', v_row),
+    'content', '{}'::jsonb,
     'new_source', case
-      when v_needs_row then runbook.new_source(
-        v_relation,
-        v_columns,
-        array(select named.key from jsonb_object_keys(v_row) as named (key)),
-        v_command
-      )
+      when v_needs_row then runbook.new_source(v_relation, v_columns, v_literals, v_command)
     end
   );
 
@@ -472,7 +486,7 @@ begin
   end if;
 
   v_failure := runbook.plan_failure(
-    judged_rows.question, v_role, v_columns, v_ask -> 'settings', judged_rows.until
+    judged_rows.question, v_role, v_literals, v_ask -> 'settings', judged_rows.until
   );
 
   if v_command = 'insert' and not judged_rows.question ? 'row' then
@@ -543,25 +557,22 @@ begin
           runbook.relation_name((seen_through.question ->> 'relation')::oid),
           case
             when cardinality(v_filter) = 0 then ''
-            else format(
-              'cross join pg_catalog.jsonb_to_record($2) as sought_value (%s) where %s',
-              runbook.record_columns(seen_through.columns, v_filter),
-              (
-                select string_agg(
-                  case
-                    when v_match -> named.name = 'null' then format('target.%I is null', named.name)
-                    else format('target.%1$I = sought_value.%1$I', named.name)
-                  end,
-                  ' and '
-                )
-                from unnest(v_filter) as named (name)
+            else 'where ' || (
+              select string_agg(
+                case
+                  when literal.value is null then format('target.%I is null', literal.key)
+                  else format('target.%I = %L', literal.key, literal.value)
+                end,
+                ' and '
               )
+              from jsonb_each_text(runbook.literals_of(seen_through.columns, v_match))
+                as literal (key, value)
             )
           end,
           seen_through.question ->> 'limit'
         )
       ],
-      v_match,
+      '{}',
       seen_through.settings,
       seen_through.until
     )
