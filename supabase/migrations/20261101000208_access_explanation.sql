@@ -627,6 +627,10 @@ begin
     return jsonb_build_object(
       'obstacle', 'Writes through a view are not evaluated; ask about the table beneath.'
     );
+  elsif not (unfiltered_rows.question -> 'proof')::boolean then
+    return jsonb_build_object(
+      'obstacle', 'What is seen through it is found out by the proof, which was not asked for.'
+    );
   elsif v_role not in ('anon', 'authenticated', 'service_role') then
     return jsonb_build_object(
       'obstacle', format('There is no reader for the role %s.', quote_ident(v_role))
