@@ -82,8 +82,7 @@ begin
       );
 
     if v_entry ->> 'status' in ('skipped', 'error')
-      -- A check lists a hundred findings at most, the worst first.
-      or v_found = '[]' and jsonb_array_length(v_entry -> 'findings') >= 100
+      or v_found = '[]' and v_entry ? 'more_findings'
     then
       v_skipped := v_skipped || jsonb_build_object(
         'check', v_check,

@@ -31,6 +31,7 @@ create table runbook.batch_function (
   undo_function text,
   undo_reason text,
   undo_check text,
+  only_looks boolean not null default false,
   description text not null,
   constraint batch_function_pkey primary key (name),
   constraint undo_is_told check ((undo_function is null) <> (undo_reason is null)),
@@ -47,6 +48,9 @@ comment on column runbook.batch_function.undo_function is
 comment on column runbook.batch_function.undo_check is
 'Qualified name of a function (args jsonb) returning jsonb, asked before batches are taken back: the
 differences that speak against it, as a refused undo tells them, or an empty array.';
+
+comment on column runbook.batch_function.only_looks is
+'It waits for something and looks now and then: the tick calls it, once a minute, and nobody else.';
 
 revoke all on table runbook.batch_function from public;
 grant select on table runbook.batch_function to runbook_viewer;

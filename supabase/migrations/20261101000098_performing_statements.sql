@@ -499,6 +499,28 @@ comment on function runbook.follow_statement(runbook.step) is
 'Ends a statement''s step that nobody works on: done if the catalog shows it, else abandoned.';
 revoke all on function runbook.follow_statement(runbook.step) from public;
 
+-- Whether a batch only looks, and so is left to the tick.
+create function runbook.only_looks(batch_name text)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    (
+      select bat.only_looks
+      from runbook.batch_function as bat
+      where bat.name = only_looks.batch_name
+    ),
+    false
+  );
+$$;
+
+comment on function runbook.only_looks(text) is
+'Whether a batch of the closed list waits for something and only looks.';
+revoke all on function runbook.only_looks(text) from public;
+
 -- Runs that an edge function should work on: those whose first open step is a statement that
 -- nobody has begun, an invalid index to be dropped, or a batch.
 --
@@ -511,7 +533,12 @@ security invoker
 set search_path = ''
 as $$
   with first_open as (
-    select distinct on (stp.run_id) stp.run_id, stp.kind, stp.state, stp.progress
+    select distinct on (stp.run_id)
+      stp.run_id,
+      stp.kind,
+      stp.operation,
+      stp.state,
+      stp.progress
     from runbook.step as stp
     where stp.state in ('pending', 'running')
     order by stp.run_id, stp.position
@@ -520,7 +547,7 @@ as $$
   from first_open as opn
   inner join runbook.run as run on run.id = opn.run_id and run.state = 'applying'
   where (
-    opn.kind = 'batch'
+    opn.kind = 'batch' and not runbook.only_looks(opn.operation)
     or opn.kind = 'statement' and (opn.state = 'pending' or opn.progress ->> 'cleanup' = 'due')
   )
     -- Whoever applied it has just begun to follow it.
@@ -558,7 +585,7 @@ begin
   limit 1
   for update skip locked;
 
-  if not found or v_step.kind <> 'batch' then
+  if not found or v_step.kind <> 'batch' or runbook.only_looks(v_step.operation) then
     return false;
   end if;
 

@@ -155,3 +155,63 @@ comment on function runbook.duration_text(interval) is
 'A duration in its two largest units: 2.5 s, 3 min 20 s, 5 h 7 min, 12 d 4 h.';
 revoke all on function runbook.duration_text(interval) from public;
 grant execute on function runbook.duration_text(interval) to runbook_viewer;
+
+-- The schemas that the Data API shows, and how that is known. PostgREST reads its settings from the
+-- role authenticator; where they are kept in its own file, as on the hosted platform, the database
+-- does not know them and `public` is assumed, until an admin records the setting exposed_schemas.
+create function runbook.exposed_schemas(out names text[], out source text)
+returns record
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_setting text;
+begin
+  select array_agg(told.name), 'the setting exposed_schemas of the runbook'
+  into exposed_schemas.names, exposed_schemas.source
+  from runbook.setting as stg
+  cross join jsonb_array_elements_text(
+    case when jsonb_typeof(stg.value) = 'array' then stg.value else '[]' end
+  ) as told (name)
+  where stg.name = 'exposed_schemas';
+
+  if exposed_schemas.names is not null then
+    return;
+  end if;
+
+  -- The most special setting counts: of the role in this database, of the role, of the database.
+  select substr(opt.content, length('pgrst.db_schemas=') + 1)
+  into v_setting
+  from pg_catalog.pg_db_role_setting as drs
+  cross join unnest(drs.setconfig) as opt (content)
+  where opt.content like 'pgrst.db\_schemas=%'
+    and drs.setrole in (0, coalesce(to_regrole('authenticator')::oid, 0))
+    and drs.setdatabase in (
+      0,
+      (select dat.oid from pg_catalog.pg_database as dat where dat.datname = current_database())
+    )
+  order by drs.setrole desc, drs.setdatabase desc
+  limit 1;
+
+  exposed_schemas.source := 'pgrst.db_schemas';
+
+  if v_setting is null then
+    v_setting := current_setting('pgrst.db_schemas', true);
+  end if;
+
+  if coalesce(v_setting, '') = '' then
+    v_setting := 'public';
+    exposed_schemas.source := 'assumed: the database does not know the settings of the Data API';
+  end if;
+
+  select array_agg(btrim(part.name, ' "'))
+  into exposed_schemas.names
+  from string_to_table(v_setting, ',') as part (name);
+end;
+$$;
+
+comment on function runbook.exposed_schemas() is
+'{names, source}: the schemas that the Data API shows, and where that was read.';
+revoke all on function runbook.exposed_schemas() from public;

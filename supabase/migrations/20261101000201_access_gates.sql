@@ -313,32 +313,17 @@ comment on function runbook.api_setting(text) is
 'A setting pgrst.… of the role authenticator, or null where the database keeps none.';
 revoke all on function runbook.api_setting(text) from public;
 
--- The schemas that the Data API serves, or null where nobody has told: the setting exposed_schemas
--- of the runbook counts, else what the API itself reads from the database. Nothing is assumed.
+-- The schemas that the Data API is known to serve, or null where nobody told the database: nothing
+-- is assumed.
 create function runbook.api_schemas()
 returns text[]
-language plpgsql
+language sql
 stable
 security invoker
 set search_path = ''
 as $$
-begin
-  return coalesce(
-    (
-      select array_agg(told.name)
-      from runbook.setting as stg
-      cross join jsonb_array_elements_text(
-        case when jsonb_typeof(stg.value) = 'array' then stg.value else '[]' end
-      ) as told (name)
-      where stg.name = 'exposed_schemas'
-    ),
-    (
-      select array_agg(btrim(part.name, ' "') order by part.position)
-      from regexp_split_to_table(runbook.api_setting('pgrst.db_schemas'), ',')
-        with ordinality as part (name, position)
-    )
-  );
-end;
+  select case when exp.source not like 'assumed%' then exp.names end
+  from runbook.exposed_schemas() as exp;
 $$;
 
 comment on function runbook.api_schemas() is

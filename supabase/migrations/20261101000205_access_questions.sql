@@ -409,13 +409,16 @@ revoke all on function runbook.access_questions(text, oid, text) from public;
 -- Where the rows of `match` are read from, within bounds: {source, note}. A large table whose
 -- filter no index serves is read from its beginning only, and the note says how much of it.
 --
+-- 20,000 pages of 8 KiB are read in well under a second from memory, in a few from a disk.
+--
 -- Cost: rows of pg_inherits, pg_class and pg_index.
 create function runbook.bounded_source(
   relation oid,
   columns jsonb,
   alias text,
   given jsonb,
-  condition text
+  condition text,
+  page_limit integer default 20000
 )
 returns jsonb
 language plpgsql
@@ -424,8 +427,6 @@ security invoker
 set search_path = ''
 as $$
 declare
-  -- 20,000 pages of 8 KiB are read in well under a second from memory, in a few from a disk.
-  v_page_limit constant integer := 20000;
   v_row_limit constant integer := 10000;
   v_table constant text := runbook.relation_name(bounded_source.relation);
   v_filter constant text[] := array(
@@ -460,7 +461,7 @@ begin
   from below
   inner join pg_catalog.pg_class as rel on rel.oid = below.relation;
 
-  if v_pages <= v_page_limit then
+  if v_pages <= bounded_source.page_limit then
     return jsonb_build_object(
       'source', format('%s as %I %s', v_table, bounded_source.alias, bounded_source.condition)
     );
@@ -521,13 +522,13 @@ begin
         bounded_source.alias,
         bounded_source.condition,
         bounded_source.alias,
-        greatest(v_page_limit / greatest(v_leaves, 1), 1)
+        greatest(bounded_source.page_limit / greatest(v_leaves, 1), 1)
       ),
       'note', case
         when cardinality(v_filter) > 0 then format(
           'Only about %s %% of the table was looked through: no index begins with a column of '
           'match.',
-          greatest(1, 100 * v_page_limit / v_pages)
+          greatest(1, 100 * bounded_source.page_limit / v_pages)
         )
       end
     )
@@ -535,6 +536,6 @@ begin
 end;
 $$;
 
-comment on function runbook.bounded_source(oid, jsonb, text, jsonb, text) is
+comment on function runbook.bounded_source(oid, jsonb, text, jsonb, text, integer) is
 '{source, note}: the from and where of the matching rows, within bounds on a large table.';
-revoke all on function runbook.bounded_source(oid, jsonb, text, jsonb, text) from public;
+revoke all on function runbook.bounded_source(oid, jsonb, text, jsonb, text, integer) from public;

@@ -225,12 +225,20 @@ comment on function runbook.await_realtime(jsonb, jsonb) is
 'The batch await_realtime, for {way}: looks whether Realtime is back, and says so in its cursor.';
 revoke all on function runbook.await_realtime(jsonb, jsonb) from public;
 
-insert into runbook.batch_function (name, function, undo_function, undo_reason, description)
+insert into runbook.batch_function (
+  name,
+  function,
+  undo_function,
+  undo_reason,
+  only_looks,
+  description
+)
 values (
   'await_realtime',
   'runbook.await_realtime',
   null,
   'Looking changes nothing.',
+  true,
   'Looks once a minute, for three minutes at most, whether Realtime is back.'
 );
 

@@ -9,7 +9,11 @@ with (security_invoker = true)
 as
 select
   rel.oid as relation,
-  nsp.nspname as schema_name,
+  (
+    select nsp.nspname
+    from pg_catalog.pg_namespace as nsp
+    where nsp.oid = rel.relnamespace
+  ) as schema_name,
   rel.relname as name,
   rel.relkind as kind,
   rel.relispartition as is_partition,
@@ -22,15 +26,21 @@ select
   end::bigint as rows,
   rel.relowner as owner
 from pg_catalog.pg_class as rel
-inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
 where rel.relkind in ('r', 'p', 'm')
-  and nsp.nspname !~ '^pg_'
-  and nsp.nspname <> all (
-    array[
-      'information_schema', 'runbook', 'auth', 'storage', 'realtime', '_realtime', '_analytics',
-      'extensions', 'graphql', 'graphql_public', 'net', 'cron', 'vault', 'pgsodium', 'pgbouncer',
-      'pgtle', 'supabase_functions', 'supabase_migrations'
-    ]
+  -- Found once: as a join it would be guessed to be tiny, and pg_class read once a schema.
+  and rel.relnamespace = any (
+    array(
+      select nsp.oid
+      from pg_catalog.pg_namespace as nsp
+      where nsp.nspname !~ '^pg_'
+        and nsp.nspname <> all (
+          array[
+            'information_schema', 'runbook', 'auth', 'storage', 'realtime', '_realtime',
+            '_analytics', 'extensions', 'graphql', 'graphql_public', 'net', 'cron', 'vault',
+            'pgsodium', 'pgbouncer', 'pgtle', 'supabase_functions', 'supabase_migrations'
+          ]
+        )
+    )
   )
   and pg_has_role(rel.relowner, 'usage')
   -- What an extension brought, such as the list of coordinate systems of PostGIS.

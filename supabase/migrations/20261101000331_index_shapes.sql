@@ -41,7 +41,6 @@ as $$
       wat.index,
       wat.relation,
       wat.access_method,
-      wat.columns,
       wat.key_columns,
       wat.keys::int2[] as keys,
       wat.operator_classes::oid[] as operator_classes,
@@ -50,8 +49,6 @@ as $$
       wat.is_unique,
       wat.is_nulls_not_distinct,
       wat.is_immediate,
-      wat.expressions is not null as has_expressions,
-      wat.predicate is not null as has_predicate,
       wat.expressions,
       wat.predicate,
       wat.pages,
@@ -73,17 +70,7 @@ as $$
       on twin.relation = cnd.relation
       and twin.index <> cnd.index
       and twin.access_method = cnd.access_method
-      and twin.columns = cnd.columns
-      and twin.key_columns = cnd.key_columns
-      and twin.is_unique = cnd.is_unique
-      and twin.is_nulls_not_distinct = cnd.is_nulls_not_distinct
-      and twin.is_immediate = cnd.is_immediate
-      and twin.has_expressions = cnd.has_expressions
-      and twin.has_predicate = cnd.has_predicate
       and twin.keys = cnd.keys
-      and twin.operator_classes = cnd.operator_classes
-      and twin.collations = cnd.collations
-      and twin.options = cnd.options
   ),
   described as (
     select

@@ -201,17 +201,23 @@ returns table (
   unused_since timestamptz,
   is_watched boolean
 )
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 set jit = off
 as $$
+declare
+  -- A variable, so that the planner knows how few indexes are as large.
+  v_min_pages constant bigint :=
+    index_disuse.min_bytes / current_setting('block_size')::bigint;
+begin
+  return query
   with large as materialized (
     select rel.oid as index
     from pg_catalog.pg_class as rel
     where rel.relkind = 'i'
-      and rel.relpages >= index_disuse.min_bytes / current_setting('block_size')::bigint
+      and rel.relpages >= v_min_pages
   ),
   counted as materialized (
     select
@@ -252,6 +258,7 @@ as $$
     cnt.is_watched
   from counted as cnt
   cross join bounds as bnd;
+end;
 $$;
 
 comment on function runbook.index_disuse(bigint) is

@@ -305,11 +305,7 @@ begin
       v_outer := v_outer || v_clause;
       v_outer_is_query := v_outer_is_query || v_is_query;
       v_is_query := v_before in ('where', 'and', 'on', '(') and v_is_query;
-      v_clause := case
-        when v_before = 'filter' then 'filter'
-        when v_before in ('where', 'and', 'on', '(') then v_clause
-        else ''
-      end;
+      v_clause := case when v_before in ('where', 'and', 'on', '(') then v_clause else '' end;
     elsif v_word = ')' then
       v_clause := coalesce(v_outer[cardinality(v_outer)], '');
       v_is_query := coalesce(v_outer_is_query[cardinality(v_outer_is_query)], true);
@@ -326,7 +322,7 @@ begin
       'from', 'where', 'on', 'group', 'having', 'order', 'limit', 'offset', 'fetch', 'returning',
       'set', 'values', 'window', 'for', 'join', 'left', 'right', 'inner', 'cross', 'full'
     ) then
-      v_clause := case when v_clause = 'filter' then 'filter' else v_word end;
+      v_clause := v_word;
     elsif v_cases > 0 or not v_is_query then
       continue;
     elsif v_clause in ('where', 'on') and v_before in ('where', 'and', 'on', '(') then

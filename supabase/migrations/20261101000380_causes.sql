@@ -33,9 +33,11 @@ values
   ('slow-queries', 80, 'vacuum_horizon', 'vacuum_held_back'),
   -- One statement is slow: which, since when, and what it lacks.
   ('slow-queries', 100, 'slower_statements', 'statement_got_slower'),
+  ('slow-queries', 105, 'slower_statements', 'statement_is_new'),
   ('slow-queries', 110, 'slow_statements', 'statement_dominates'),
   ('slow-queries', 120, 'slow_statements', 'statement_slow'),
   ('slow-queries', 130, 'repeated_statements', 'statement_repeated'),
+  ('slow-queries', 135, 'repeated_statements', 'statement_per_row'),
   ('slow-queries', 140, 'invalid_indexes', 'invalid_index'),
   ('slow-queries', 150, 'missing_indexes', 'index_would_help'),
   ('slow-queries', 160, 'foreign_key_indexes', 'foreign_key_without_index'),
@@ -219,7 +221,7 @@ as $$
 $$;
 
 comment on function runbook.diagnose_slow_queries(jsonb) is
-'The diagnosis of the issue slow-queries; takes no parameters.';
+'The diagnosis of the issue slow-queries, but for what {since} asks.';
 revoke all on function runbook.diagnose_slow_queries(jsonb) from public;
 
 -- What uses the memory?
@@ -257,7 +259,20 @@ values
     'slow-queries',
     'Slow database queries',
     'Pages load slowly, or queries time out.',
-    '{"type": "object", "properties": {}, "required": [], "additionalProperties": false}',
+    '{
+      "type": "object",
+      "properties": {
+        "since": {
+          "type": "string",
+          "format": "age",
+          "minLength": 1,
+          "maxLength": 64,
+          "description": "Also what took the time since then, such as 1 day or the time of a deployment."
+        }
+      },
+      "required": [],
+      "additionalProperties": false
+    }',
     '{}',
     'runbook.diagnose_slow_queries',
     true,

@@ -174,8 +174,8 @@ values
     'runbook.vacuum_table',
     'low',
     null,
-    array['dead_rows_pile_up'],
-    array['dead_rows']
+    array['dead_rows_pile_up', 'transaction_ids_low', 'multixacts_low'],
+    array['dead_rows', 'transaction_ids']
   ),
   (
     'analyze-table',

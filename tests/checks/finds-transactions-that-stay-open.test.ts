@@ -149,6 +149,19 @@ describe("long_transactions", () => {
       findings: [],
     });
   });
+
+  it("leaves one that is idle for long to idle_in_transaction", async () => {
+    const session = await openSession("postgres");
+    await session.sql.unsafe("begin; select 1");
+    await pause(1300);
+    expect((await runCheck("long_transactions", soon)).findings).toHaveLength(1);
+    try {
+      await asker`select runbook.tune_check('idle_in_transaction', '{"after_s": 1}')`;
+      expect((await runCheck("long_transactions", soon)).findings).toEqual([]);
+    } finally {
+      await asker`select runbook.tune_check('idle_in_transaction', null)`;
+    }
+  });
 });
 
 describe("vacuum_horizon", () => {

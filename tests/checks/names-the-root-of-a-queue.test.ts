@@ -106,11 +106,15 @@ it("ends the root where others wait for it directly as well", async () => {
   const change = await openSession("postgres");
   void change.start(`alter table ${table} add column extra integer`);
   await untilWaiting(2);
+  const reader = await openSession("postgres");
+  void reader.start(`select count(*) from ${table}`);
+  await untilWaiting(3);
   const entry = await runCheck("blocking", now);
   expect(entry.findings).toHaveLength(1);
   expect(entry.findings[0]).toMatchObject({
     remediation: "terminate-connection",
     params: { pid: root.pid },
+    evidence: { waiting: 3, queue_behind: { pid: change.pid, would_free: 1 } },
   });
 });
 

@@ -1,5 +1,4 @@
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import postgres from "postgres";
 import { afterEach, expect, inject, it, onTestFinished } from "vitest";
 import { z } from "zod";
@@ -46,7 +45,9 @@ async function playManagement({
     response.end(answer.body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("The server has no port.");
+  const { port } = address;
   const parts = partsOn({ management: { url: `http://127.0.0.1:${port}`, token, projectRef } });
   onTestFinished(async () => {
     await parts.end();

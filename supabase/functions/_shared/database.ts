@@ -113,6 +113,19 @@ export async function diagnose(sql: Statements, issue: string, params: Json): Pr
   return json.parse(row?.["diagnosis"]);
 }
 
+/** The JSON Schema of what `explainAccess` takes. */
+export async function readAccessParameters(sql: Statements): Promise<{ parameters: unknown }> {
+  const [row] = await sql`select runbook.access_parameters() as parameters`;
+  return { parameters: row?.["parameters"] };
+}
+
+/** Explains whether somebody may do something to rows, and records who asked. */
+export async function explainAccess(sql: Statements, params: Json): Promise<Json> {
+  const [row] = await sql`
+    select runbook.explain_access(${JSON.stringify(params)}::text::jsonb) as explanation`;
+  return json.parse(row?.["explanation"]);
+}
+
 /** How a change is asked for. SQL makes a key where none is given and none is needed. */
 export interface Asked {
   dryRun: boolean;

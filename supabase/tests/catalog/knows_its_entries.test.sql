@@ -1,6 +1,6 @@
 begin;
 
-select plan(6);
+select plan(7);
 
 select is(
   runbook.parameters('login') #> '{properties,email,maxLength}',
@@ -46,13 +46,23 @@ select is_empty(
   )
     and not exists (
       select
-      from unnest(rem.checks) as verifying (name)
-      left join runbook.check as chk on chk.name = verifying.name
-      -- one that is not there is skipped, and the verification says so
-      where chk.name is null or chk.codes ? cured.code
+      from runbook.check as chk
+      where chk.name = any (rem.checks)
+        and chk.codes ? cured.code
     )
   $$,
   'every code that a remediation cures is one that its issue or one of its checks can find'
+);
+
+select is_empty(
+  $$
+  select rem.name, verifying.name
+  from runbook.remediation as rem
+  cross join unnest(rem.checks) as verifying (name)
+  left join runbook.check as chk on chk.name = verifying.name
+  where chk.name is null
+  $$,
+  'every check that verifies a remediation exists'
 );
 
 select * from finish();

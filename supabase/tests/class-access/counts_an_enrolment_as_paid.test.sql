@@ -1,6 +1,6 @@
 begin;
 
-select plan(20);
+select plan(21);
 
 set local client_min_messages = warning;
 insert into auth.users (instance_id, id, aud, role, email, email_confirmed_at)
@@ -127,11 +127,14 @@ where id = 'cccccccc-0000-4000-8000-00000000c200';
 select throws_ok(
   $$ select pg_temp.mark(true) $$, '55000', null, 'a refunded one is refused'
 );
+select throws_ok(
+  $$ select pg_temp.mark(true, '{"paid_again": false}') $$, '55000', null, 'and said so'
+);
 select is(
   pg_temp.mark(false, '{"paid_again": true}', 'Paid again by transfer on 3 May.')
     #>> '{verification,status}',
   'verified',
-  'unless it was paid again'
+  'paid again it is paid'
 );
 
 update public.klassen set published = false

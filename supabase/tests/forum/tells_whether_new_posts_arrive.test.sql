@@ -82,11 +82,18 @@ values
   ),
   (
     gen_random_uuid(),
+    'public.forum_posts',
+    '{"role": "authenticated", "sub": "cccccccc-0000-4000-8000-00000000c002"}'
+  ),
+  (
+    gen_random_uuid(),
     'public.notifications',
     '{"role": "authenticated", "sub": "cccccccc-0000-4000-8000-00000000c001"}'
   );
 select is(
-  pg_temp.finding('listens') #> '{evidence,subscriptions}', '1', 'as that one is, to the forum'
+  pg_temp.finding('listens') #> '{evidence,subscriptions}',
+  '1',
+  'that one is, to the forum, is told'
 );
 select unalike(pg_temp.diagnosis()::text, '%never%', 'its claims are not shown');
 

@@ -101,7 +101,11 @@ where began_at is not null;
 
 select runbook.collect_statements('14 days');
 select is(
-  (select count(*) from runbook.statement_snapshot as snp where snp.taken_at < now() - interval '14 days'),
+  (
+    select count(*)
+    from runbook.statement_snapshot as snp
+    where snp.taken_at < now() - interval '14 days'
+  ),
   0::bigint,
   'what is too old goes'
 );

@@ -1,6 +1,6 @@
 begin;
 
-select plan(12);
+select plan(13);
 
 -- Other tests may have taken snapshots; this one takes its own.
 delete from runbook.statement_snapshot where id is not null;
@@ -87,6 +87,17 @@ set calls = 100, total_ms = 100 * 45
 from runbook.statement_snapshot as snp
 where snp.id = gns.snapshot_id and gns.queryid = 4711 and snp.taken_at > now() - interval '2 hours';
 select is(pg_temp.found(), 'statement_got_slower', 'twice as long is');
+
+update runbook.statement_gain as gns
+set calls = gns.calls / 25, total_ms = gns.total_ms / 25
+from runbook.statement_snapshot as snp
+where snp.id = gns.snapshot_id and gns.queryid = 4711 and snp.taken_at < now() - interval '3 hours';
+select is(pg_temp.found(), null, 'not if it was hardly called before');
+
+update runbook.statement_gain as gns
+set calls = 100, total_ms = 2000
+from runbook.statement_snapshot as snp
+where snp.id = gns.snapshot_id and gns.queryid = 4711 and snp.taken_at < now() - interval '3 hours';
 
 select is(
   (

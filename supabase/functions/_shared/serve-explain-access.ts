@@ -1,0 +1,36 @@
+import { readBody } from "./body.ts";
+import { identifyCaller } from "./caller.ts";
+import { findProblems, refuseProblems } from "./catalog.ts";
+import { explainAccess, type Limits, readAccessParameters } from "./database.ts";
+import { passDoor } from "./door.ts";
+import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
+
+/** SQL catches the end of this time and tells which policy took it. */
+const limits: Limits = { statement: "5s", lock: "100ms" };
+
+const name = "explain-access";
+
+/**
+ * The endpoint `explain-access`: `POST` of a person or role, a table and a command answers whether it is allowed, gate
+ * by gate and policy by policy, proved by trying it. Not read-only: it records who looked, and a write is tried.
+ */
+export function serveExplainAccess(parts: Partial<EndpointParts> = {}): Endpoint {
+  return createEndpoint(
+    { name, methods: ["POST"], answer: async (exchange) => Response.json(await answer(exchange)) },
+    parts,
+  );
+}
+
+async function answer(exchange: Exchange): Promise<Record<string, unknown>> {
+  const { request, requestId, worker } = exchange;
+  const { connection, catalog } = worker;
+  const caller = await identifyCaller(request, worker.environment);
+  exchange.actor = caller.kind;
+  const params = await readBody(request);
+  return await connection.transaction("as configured", async (transaction) => {
+    await passDoor(transaction, caller, requestId, limits);
+    const entry = catalog.get(name) ?? catalog.learn(name, await readAccessParameters(transaction));
+    refuseProblems(findProblems(entry.parameters, params));
+    return await explainAccess(transaction, params);
+  });
+}

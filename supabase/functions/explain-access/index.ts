@@ -1,0 +1,3 @@
+import { serveExplainAccess } from "../_shared/serve-explain-access.ts";
+
+export default serveExplainAccess();

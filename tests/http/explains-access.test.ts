@@ -1,0 +1,78 @@
+import { expect, it } from "vitest";
+import { z } from "zod";
+import { bearer, call, newPerson, openDatabase, secretKey } from "./runbook-client.ts";
+
+const sql = openDatabase();
+const question = { user: "ok@demo.example", table: "klassen", command: "select" };
+
+const answered = z.object({
+  verdict: z.string(),
+  gates: z.array(z.object({ gate: z.string(), state: z.string() })),
+  rows: z.array(z.object({ visible: z.boolean().nullable() })),
+  proof: z.object({ tried: z.boolean(), agrees: z.boolean().nullable() }),
+});
+
+it("explains and proves what a student sees, and records who looked", async () => {
+  const viewer = await newPerson(sql, "viewer");
+  const { status, body } = await call("explain-access", {
+    headers: { ...bearer(viewer.token), "x-request-id": "explains-access" },
+    json: question,
+  });
+  expect(status).toBe(200);
+  const explanation = answered.parse(body);
+  expect(explanation.verdict).toBe("partly");
+  expect(explanation.gates.map(({ gate }) => gate)).toContain("policies");
+  expect(explanation.rows.filter(({ visible }) => visible)).toHaveLength(2);
+  expect(explanation.proof).toMatchObject({ tried: true, agrees: true });
+  expect(body["recorded"]).toBe(true);
+  const [look] = await sql`
+    select runbook.access_looks('{"limit": 100}') -> 'items' @> ${sql.json([
+      {
+        actor: `user:${viewer.id}`,
+        request_id: "explains-access",
+        subject: "10000000-0000-4000-8000-000000000010",
+        relation: "public.klassen",
+      },
+    ])} as is_there`;
+  expect(look?.["is_there"]).toBe(true);
+});
+
+it("tries a write and leaves nothing of it", async () => {
+  const { body } = await call("explain-access", {
+    headers: secretKey(),
+    json: {
+      user: "ok@demo.example",
+      table: "profiles",
+      command: "update",
+      match: { email: "ok@demo.example" },
+      row: { full_name: "Somebody else" },
+    },
+  });
+  expect(answered.parse(body)).toMatchObject({ verdict: "allowed", proof: { tried: true, agrees: true } });
+  const [profile] = await sql`select full_name from public.profiles where email = 'ok@demo.example'`;
+  expect(profile?.["full_name"]).not.toBe("Somebody else");
+});
+
+it.each([
+  [{}, ["table", "command"]],
+  [{ ...question, nonsense: 1 }, ["nonsense"]],
+  [{ ...question, limit: "many" }, ["limit"]],
+  [{ ...question, match: [] }, ["match"]],
+  [{ ...question, role: "anon" }, ["user"]],
+  [{ ...question, command: "drop" }, ["command"]],
+  [{ ...question, match: { nowhere: 1 } }, ["match.nowhere"]],
+  [{ ...question, table: "klassen; drop table klassen" }, ["table"]],
+])("refuses %j and names the place", async (json, paths) => {
+  const { status, body } = await call("explain-access", { headers: secretKey(), json });
+  expect(status).toBe(400);
+  expect(body).toMatchObject({ code: "INVALID_BODY", details: paths.map((path) => ({ path })) });
+});
+
+it("is for members, by POST", async () => {
+  const stranger = await newPerson(sql);
+  expect((await call("explain-access", { headers: bearer(stranger.token), json: question })).status).toBe(
+    403,
+  );
+  expect((await call("explain-access", { json: question })).status).toBe(401);
+  expect((await call("explain-access", { method: "GET", headers: secretKey() })).status).toBe(405);
+});
