@@ -98,6 +98,7 @@ begin
       'request.headers', '{}',
       'request.cookies', '{}',
       'row_security', 'on',
+      'enable_seqscan', current_setting('enable_seqscan'),
       'client_min_messages', 'error'
     )
     || case
