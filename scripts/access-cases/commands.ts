@@ -60,13 +60,13 @@ export function commandStatement(
   const changed = Object.keys(question.row ?? {}).map(quoteName);
   const given = `jsonb_populate_record(null::${relation}, ${quoteJson(question.row ?? {})})`;
   // `returning 1` reads no column, so it needs no right; it is also what PostgREST sends.
+  const isKeyRead = columns.includes(subject.key.name);
   const returning =
-    key === undefined && subject.kind !== "view"
+    key === undefined && subject.kind !== "view" && isKeyRead
       ? ` returning ${relation}.${quoteName(subject.key.name)}::text as key`
       : " returning 1";
   switch (question.command) {
     case "select": {
-      const isKeyRead = columns.includes(subject.key.name);
       const keyRead = isKeyRead ? `, ${quoteName(subject.key.name)}::text as key` : "";
       return `select ${columns.map((column, index) => `${quoteName(column)} as c${index}`).join(", ")}${keyRead} from ${relation} where ${condition}`;
     }
@@ -84,8 +84,11 @@ function assignments(columns: readonly string[]): string {
 }
 
 /** The rows that a question is about, of the relation under its own name. */
-export function matchCondition(subject: Subject, { match }: Question): string {
+export function matchCondition(subject: Subject, { match, command }: Question): string {
   const relation = relationName(subject);
+  // Without a filter the Data API refuses to update or delete.
+  if (match === undefined && subject.kind !== "view" && (command === "update" || command === "delete"))
+    return `${relation}.${quoteName(subject.key.name)} is not null`;
   const conditions = Object.entries(match ?? {}).map(
     ([column, value]) => `${relation}.${quoteName(column)} = ${quoteText(String(value))}`,
   );

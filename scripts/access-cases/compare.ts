@@ -128,8 +128,8 @@ function isOpen(policies: Explanation["rows"][number]["policies"]): boolean {
 }
 
 /** Whether a row is said to be visible exactly if one permissive policy is true and no restrictive one is not. */
-function followsFromPolicies({ visible, policies }: Explanation["rows"][number]): boolean {
-  if (policies.length === 0 || isOpen(policies)) return true;
+function followsFromPolicies({ visible, raises, policies }: Explanation["rows"][number]): boolean {
+  if (policies.length === 0 || typeof raises === "string" || isOpen(policies)) return true;
   const isTrue = ({ verdict }: { verdict: string }): boolean => verdict === "true";
   const permissive = policies.filter(({ kind }) => kind === "permissive");
   const restrictive = policies.filter(({ kind }) => kind === "restrictive");

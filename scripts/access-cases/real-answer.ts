@@ -58,7 +58,7 @@ export async function readRealAnswer(
   }
   // A view has no key that an explanation could name.
   if (subject.kind === "view") return { ...common, rows: null };
-  if (question.command === "select" && !columns.includes(subject.key.name)) return { ...common, rows: null };
+  if (!columns.includes(subject.key.name)) return { ...common, rows: null };
   if (whole.keys !== null) {
     const given = new Set(whole.keys);
     return { ...common, rows: new Map(keys.map((key) => [key, given.has(key) ? "yes" : "no"])) };

@@ -1,4 +1,5 @@
 import { accessCasesChapter, accessCasesTable } from "./access-cases.ts";
+import { accessRowsChapter, accessRowsTable } from "./access-rows.ts";
 import type { Machine } from "./machine.ts";
 import {
   type BenchmarkResult,
@@ -28,6 +29,8 @@ export function resultTables(result: BenchmarkResult): string {
     engineTable(result),
     "Random questions of access, and ms a call",
     accessCasesTable(result.accessCases),
+    "A hundred rows under five policies, ms",
+    accessRowsTable(result.accessRows),
     `Cold start, ms. Goal: median at most ${goals.coldStart} ms above the empty function's`,
     coldTable(result),
     "Start of the stack",
@@ -54,6 +57,7 @@ export function benchmarkPage(result: BenchmarkResult): string {
     `Each statement ${result.engine[0]?.times.count ?? 0} times, in turns, in ms, in a transaction that has passed the door: \`runbook.remediate('unblock-login', …)\` as a dry run and applied, the undo of such a run where this version has one, and beside them a function as a team would write it without the runbook, which checks the role, deletes the row and asks the diagnosis whether the trouble is gone, without plan, images and record. The goal for applying is a median of at most ${goals.apply} ms and at most ${goals.timesByHand} times that of the function written by hand.`,
     engineTable(result),
     ...accessCasesChapter(result.accessCases),
+    ...accessRowsChapter(result.accessRows),
     "## Cold start",
     `The first request after the function's worker was ended, ${result.emptyColdStart.count} times each, in turns, in ms: a new isolate, its modules, a new database login. Deno itself stays up, as the platform's runtime does. The goal is a median of at most ${goals.coldStart} ms above the empty function's.`,
     coldTable(result),

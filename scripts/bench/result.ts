@@ -18,6 +18,8 @@ export const goals = {
   diagnosisAmongMany: 10,
   /** A diagnosis of the school in SQL, with a hundred thousand enrolments and a million posts. */
   diagnosisInBigSchool: 100,
+  /** The verdict over a hundred rows under five policies in SQL. */
+  accessRows: 50,
   /** Applying a change of one row in SQL. */
   apply: 6,
   /** How many times as long as the function written by hand applying may take. */
@@ -64,6 +66,7 @@ export interface BenchmarkResult {
   endpoints: EndpointResult[];
   engine: StepResult[];
   accessCases: AccessCases;
+  accessRows: StepResult[];
   /** Null when it was left out. */
   many: CrowdResult | null;
   /** Null when it was left out. */

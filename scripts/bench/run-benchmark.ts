@@ -1,6 +1,7 @@
 import { decodeJwt } from "jose";
 import type { Stack } from "../stack/stack.ts";
 import { measureAccessCases } from "./access-cases.ts";
+import { measureAccessRows } from "./access-rows.ts";
 import { emptyFunction, type StartTimes } from "./bench-stack.ts";
 import { coldStart } from "./cold-starts.ts";
 import { openEngineCalls } from "./engine-calls.ts";
@@ -50,6 +51,7 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
       withProgress(warm, "a change of one row", progress),
     ).finally(() => engine.close());
     const accessCases = await measureAccessCases(stack.databaseUrl, progress);
+    const accessRows = await measureAccessRows(stack.databaseUrl);
     const coldTimes = await measure(coldSubjects(stack, http), withProgress(cold, "cold starts", progress));
     return {
       machine: await readMachine(blocks.sql),
@@ -57,6 +59,7 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
       endpoints: calls.map((workload) => resultOf(warmTimes, workload)),
       engine: engine.subjects.map(({ name }): StepResult => ({ name, times: summaryOf(engineTimes, name) })),
       accessCases,
+      accessRows,
       many: options.quick ? null : await measureAmongMany(options, http, sql),
       school: options.quick ? null : await measureInBigSchool(options, claims),
       emptyColdStart: summaryOf(coldTimes, emptyFunction),

@@ -413,7 +413,7 @@ begin
     'row_security', 'pass',
     case v_reason
       when 'not_a_table' then format('%s is no table, so it has no policies.', v_table)
-      when 'off' then format('Row level security is off on %s: the grants alone decide.', v_table)
+      when 'off' then format('Row level security is off for %s: the grants alone decide.', v_table)
       when 'bypassed' then format(
         '%s bypasses row level security.', quote_ident(row_security_gate.role)
       )
@@ -422,7 +422,7 @@ begin
         quote_ident(row_security_gate.role), quote_ident(v_fact.owner)
       )
       else format(
-        'Row level security is on%s on %s: the policies decide.',
+        'Row level security is on%s for %s: the policies decide.',
         case when v_fact.forced then ' and forced' else '' end, v_table
       )
     end,

@@ -371,7 +371,8 @@ revoke all on function runbook.schemas_out_of_reach(regclass, oid[], text) from 
 -- The conditions of policies as Postgres joins them: the restrictive ones first and by name, each
 -- shutting out on its own, then the permissive ones joined by `or`, the last of their names first.
 -- For new rows the permissive ones come first. `case` keeps the order; a value that is constant is
--- computed ahead of it, as it is there.
+-- computed ahead of it, as it is there. A condition of a filter stands in a `where`, so that
+-- Postgres simplifies it and orders its parts as it does there.
 create function runbook.joined_conditions(policies jsonb, is_check boolean)
 returns text
 language plpgsql
@@ -393,12 +394,21 @@ begin
     end
     from (
       select
-        string_agg(
+        case when joined_conditions.is_check then '(' else 'exists (select where ' end
+        || string_agg(
           format('(%s)', pol.item ->> 'expression'), ' or '
           order by pol.item ->> 'name' collate "C" desc
-        ) filter (where (pol.item -> 'is_permissive')::boolean) as permissive,
+        ) filter (where (pol.item -> 'is_permissive')::boolean)
+        || ')' as permissive,
         string_agg(
-          format('case when (%s) then', pol.item ->> 'expression'), ' '
+          format(
+            case
+              when joined_conditions.is_check then 'case when (%s) then'
+              else 'case when exists (select where %s) then'
+            end,
+            pol.item ->> 'expression'
+          ),
+          ' '
           order by pol.item ->> 'name' collate "C"
         ) filter (where not (pol.item -> 'is_permissive')::boolean)
         || ' true'

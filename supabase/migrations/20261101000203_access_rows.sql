@@ -98,6 +98,7 @@ begin
       'request.headers', '{}',
       'request.cookies', '{}',
       'row_security', 'on',
+      'enable_seqscan', current_setting('enable_seqscan'),
       'client_min_messages', 'error'
     )
     || case
@@ -597,7 +598,7 @@ begin
   for v_phase, v_position in
     select phase.item, phase.position - 1
     from jsonb_array_elements(judged.ask -> 'phases') with ordinality as phase (item, position)
-    where jsonb_path_exists(v_verdicts, '$[*][*][0].sqlstate')
+    where jsonb_path_exists(v_verdicts, '$[*][*][*].sqlstate')
   loop
     -- Rows for which a policy of the phase raises, and none could not be asked.
     v_raising := array(
@@ -606,7 +607,10 @@ begin
       where exists (
         select
         from jsonb_array_elements_text(v_phase -> 'questions') as asked (position)
-        where v_verdicts -> asked.position::integer -> (serial.n - 1) -> 0 ? 'sqlstate'
+        -- or a part of it, which Postgres may evaluate before the part that decides
+        where jsonb_path_exists(
+          v_verdicts -> asked.position::integer -> (serial.n - 1), '$[*].sqlstate'
+        )
       )
       order by serial.n
     );

@@ -243,20 +243,24 @@ begin
       select pol.item
       into v_first
       from jsonb_array_elements(phase_verdict.policies) with ordinality as pol (item, position)
-      where pol.item ->> 'verdict' = 'error'
-      order by pol.position
+      -- A part may raise before the one that alone would have decided.
+      order by pol.item ->> 'verdict' = 'error' desc, pol.position
       limit 1;
 
       return jsonb_build_object(
         'word', v_word,
         'raises', phase_verdict.joined -> 'sqlstate',
         'why', case
-          when v_word = 'error' then format(
+          when v_word = 'unknown' then format(
+            'The policies could not be evaluated together. %s', phase_verdict.joined ->> 'unknown'
+          )
+          when v_first ->> 'verdict' = 'error' then format(
             'The whole statement fails: the policy %s raises %s',
             quote_ident(v_first ->> 'name'), v_first ->> 'message'
           )
           else format(
-            'The policies could not be evaluated together. %s', phase_verdict.joined ->> 'unknown'
+            'The whole statement fails: the policies together raise %s: %s',
+            phase_verdict.joined ->> 'sqlstate', phase_verdict.joined ->> 'message'
           )
         end
       );
@@ -295,6 +299,13 @@ begin
         'The policy %s lets it through: %s',
         quote_ident(v_first ->> 'name'), runbook.deciding_words(v_first)
       )
+    );
+  end if;
+
+  if v_word = 'true' then
+    return jsonb_build_object(
+      'word', 'true',
+      'why', 'Together the policies let it through; what raises in them is not evaluated.'
     );
   end if;
 

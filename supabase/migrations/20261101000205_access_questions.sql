@@ -481,12 +481,14 @@ begin
 
   if v_is_unique or v_leading is not null and cardinality(v_filter) = 1 then
     return jsonb_build_object(
+      'by_index', true,
       'source', format('%s as %I %s', v_table, bounded_source.alias, bounded_source.condition)
     );
   end if;
 
   if v_leading is not null then
     return jsonb_build_object(
+      'by_index', true,
       'source', format(
         '%1$s as %2$I %3$s and %2$I.ctid = any (
            array(
@@ -537,5 +539,6 @@ end;
 $$;
 
 comment on function runbook.bounded_source(oid, jsonb, text, jsonb, text, integer) is
-'{source, note}: the from and where of the matching rows, within bounds on a large table.';
+'{source, by_index, note}: the from and where of the matching rows, within bounds on a large
+table; by_index says that an index must be used.';
 revoke all on function runbook.bounded_source(oid, jsonb, text, jsonb, text, integer) from public;

@@ -264,6 +264,7 @@ declare
     order by 1
   );
   v_alias text := 'target';
+  v_seqscan constant text := pg_catalog.current_setting('enable_seqscan');
   v_bounded jsonb;
   v_result jsonb;
 begin
@@ -312,6 +313,12 @@ begin
     end
   );
 
+  -- With a limit and few distinct values the planner would rather read the table. What the user's
+  -- statements do is planned as ever.
+  if v_bounded ? 'by_index' then
+    perform pg_catalog.set_config('enable_seqscan', 'off', true);
+  end if;
+
   execute pg_catalog.format(
     'select pg_catalog.jsonb_build_object(
        ''items'', coalesce(pg_catalog.jsonb_agg(found.item), ''[]''),
@@ -359,6 +366,8 @@ begin
   )
   into v_result
   using v_match, fetch_and_judge.ask;
+
+  perform pg_catalog.set_config('enable_seqscan', v_seqscan, true);
 
   return v_result || pg_catalog.jsonb_build_object('note', v_bounded -> 'note');
 end;

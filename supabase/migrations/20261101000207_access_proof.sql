@@ -72,6 +72,11 @@ as $$
 declare
   v_table constant text := runbook.relation_name(proof_statement.relation);
 begin
+  -- The row cannot be named by what the user may read.
+  if proof_statement.condition is null then
+    return null;
+  end if;
+
   return case proof_statement.command
     when 'select' then format(
       'select pg_catalog.to_jsonb(pg_catalog.count(*)) from %s as target where %s',
@@ -118,7 +123,7 @@ end;
 $$;
 
 comment on function runbook.proof_statement(oid, text, jsonb, text, text) is
-'A command on the rows of a condition, as one statement that counts them.';
+'A command on the rows of a condition, as one statement that counts them; null without a condition.';
 revoke all on function runbook.proof_statement(oid, text, jsonb, text, text) from public;
 
 -- Why every such statement of the user fails before it looks at a row, as {sqlstate, message}: two

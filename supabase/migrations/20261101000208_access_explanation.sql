@@ -421,6 +421,13 @@ begin
           limit 1
         )
       )
+      when v_count = 1 then format(
+        '%s %s the row of %s: %s',
+        v_who,
+        case when v_command = 'select' then 'does not see' else 'may not ' || v_command end,
+        v_table,
+        v_why
+      )
       else format(
         '%s %s %s of the %s rows of %s: %s',
         v_who,
