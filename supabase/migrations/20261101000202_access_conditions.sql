@@ -371,8 +371,8 @@ revoke all on function runbook.schemas_out_of_reach(regclass, oid[], text) from 
 -- The conditions of policies as Postgres joins them: the restrictive ones first and by name, each
 -- shutting out on its own, then the permissive ones joined by `or`, the last of their names first.
 -- For new rows the permissive ones come first. `case` keeps the order; a value that is constant is
--- computed ahead of it, as it is there. A condition of a filter stands in a `where`, so that Postgres
--- simplifies it and orders its parts as it does there.
+-- computed ahead of it, as it is there. A condition of a filter stands in a `where`, so that
+-- Postgres simplifies it and orders its parts as it does there.
 create function runbook.joined_conditions(policies jsonb, is_check boolean)
 returns text
 language plpgsql
