@@ -42,7 +42,7 @@ export function makeWorld(seed: number, version: number): World {
     types,
     risk,
   };
-  const isView = random.chance(0.1);
+  const isView = random.chance(0.05);
   const view: Subject = { ...table, name: `${table.name} seen`, kind: "view" };
   // A partition asked for by its own name has policies of its own: none.
   const isPartition = table.kind === "partitioned" && random.chance(0.25);

@@ -34,8 +34,8 @@ function makeWho(random: Random): Question["who"] {
 
 function makeClaims(random: Random, roles: Roles): Question["claims"] {
   return random.weighted<Question["claims"]>([
-    [12, {}],
-    [2, { team: "red" }],
+    [20, {}],
+    [3, { team: "red" }],
     [1, { team: "12" }],
     [1, { aal: "aal2" }],
     [1, { app_metadata: { provider: "sms", roles: ["x"] } }],

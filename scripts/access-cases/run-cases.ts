@@ -35,8 +35,8 @@ export interface CasesResult {
 
 /** What a run of cases needs. */
 export interface CasesOptions {
-  /** A login as `postgres` on a stack with the demo. One connection of it is used. */
-  readonly sql: postgres.Sql;
+  /** Logs in as `postgres` on a stack with the demo; one connection at a time is used. */
+  readonly connect: () => postgres.Sql;
   readonly explainer: Explainer;
   readonly seed: number;
   /** How many cases there are to be, at least. */
@@ -57,31 +57,54 @@ interface Findings {
   times: Map<Question["command"], number[]>;
 }
 
+/** How many worlds share a session: plans of functions that are gone make each world slower than the one before. */
+const worldsOfSession = 20;
+
 /**
  * Makes worlds until there were enough cases, asks in each, and compares with what the database does.
  * Each world is a transaction that is rolled back, so nothing stays behind, whatever happens.
  */
 export async function runCases(options: CasesOptions): Promise<CasesResult> {
-  const connection = await options.sql.reserve();
   const run: Findings = { counts: new Map(), notAboutAccess: 0, disagreements: [], times: new Map() };
   let worlds = 0;
-  try {
-    const version = await majorVersion(connection);
-    let cases = 0;
-    // The bound is for a generator gone wrong, whose questions nobody could compare.
-    while (cases < options.cases && worlds < options.cases && run.disagreements.length < options.patience) {
-      const world = makeWorld(seedOf(options.seed, worlds), version);
-      worlds += 1;
-      await inWorld(connection, world, async (tx) => {
-        for (const question of world.questions) await askOne(tx, { world, question }, options, run);
-      });
-      cases = [...run.counts.values()].reduce((sum, counts) => sum + counts.cases, 0);
-      options.onWorld?.(cases);
-    }
-  } finally {
-    connection.release();
+  let cases = 0;
+  // The bound is for a generator gone wrong, whose questions nobody could compare.
+  const isEnough = (): boolean =>
+    cases >= options.cases || worlds >= options.cases || run.disagreements.length >= options.patience;
+  while (!isEnough()) {
+    await inSession(options.connect, async (session) => {
+      const version = await majorVersion(session);
+      await sweepCatalogs(session);
+      do {
+        const world = makeWorld(seedOf(options.seed, worlds), version);
+        worlds += 1;
+        await inWorld(session, world, async (tx) => {
+          for (const question of world.questions) await askOne(tx, { world, question }, options, run);
+        });
+        cases = [...run.counts.values()].reduce((sum, counts) => sum + counts.cases, 0);
+        options.onWorld?.(cases);
+      } while (!isEnough() && worlds % worldsOfSession !== 0);
+    });
   }
   return { seed: options.seed, worlds, ...run };
+}
+
+/** Lends one connection, and closes it whatever happens. */
+export async function inSession<T>(
+  connect: () => postgres.Sql,
+  use: (session: postgres.Sql) => Promise<T>,
+): Promise<T> {
+  const client = connect();
+  try {
+    const session = await client.reserve();
+    try {
+      return await use(session);
+    } finally {
+      session.release();
+    }
+  } finally {
+    await client.end({ timeout: 5 });
+  }
 }
 
 /** Makes the world in a transaction, lets `ask` ask, and rolls back. Throws when a statement of the world fails. */
@@ -171,6 +194,14 @@ async function askOne(
     counts.disagreed += 1;
     run.disagreements.push({ case: asked, complaints: ["the proof disagrees"], real, said });
   }
+}
+
+/** Clears away what rolled-back worlds left in the catalogs, or each world would be slower than the one before. */
+async function sweepCatalogs(connection: postgres.Sql): Promise<void> {
+  await connection`
+    vacuum pg_catalog.pg_attrdef, pg_catalog.pg_attribute, pg_catalog.pg_class, pg_catalog.pg_constraint,
+      pg_catalog.pg_depend, pg_catalog.pg_index, pg_catalog.pg_policy, pg_catalog.pg_proc,
+      pg_catalog.pg_rewrite, pg_catalog.pg_type`;
 }
 
 async function majorVersion(connection: postgres.Sql): Promise<number> {

@@ -2,7 +2,7 @@ import type postgres from "postgres";
 import type { Explainer } from "./ask-explainer.ts";
 import type { Disagreement } from "./print-case.ts";
 import { isPostgresError } from "./real-answer.ts";
-import { inWorld, judge } from "./run-cases.ts";
+import { inSession, inWorld, judge } from "./run-cases.ts";
 import type { Case } from "./world.ts";
 
 /**
@@ -10,15 +10,14 @@ import type { Case } from "./world.ts";
  * parts of conditions, one after the other. Gives up after `attempts` tries with what it has.
  */
 export async function shrinkCase(
-  sql: postgres.Sql,
+  connect: () => postgres.Sql,
   explainer: Explainer,
   disagreement: Disagreement,
   attempts: number,
 ): Promise<Disagreement> {
-  const connection = await sql.reserve();
-  let smallest = disagreement;
-  let left = attempts;
-  try {
+  return inSession(connect, async (session) => {
+    let smallest = disagreement;
+    let left = attempts;
     for (let found = true; found; ) {
       found = false;
       for (const statements of smallerWorlds(smallest.case.world.statements)) {
@@ -26,7 +25,7 @@ export async function shrinkCase(
         left -= 1;
         const { world, question } = smallest.case;
         const next = await stillFails(
-          connection,
+          session,
           explainer,
           { world: { ...world, statements }, question },
           disagreement,
@@ -38,9 +37,7 @@ export async function shrinkCase(
       }
     }
     return smallest;
-  } finally {
-    connection.release();
-  }
+  });
 }
 
 async function stillFails(

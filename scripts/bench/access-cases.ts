@@ -20,19 +20,14 @@ export async function measureAccessCases(
   databaseUrl: string,
   progress: (line: string) => void,
 ): Promise<AccessCases> {
-  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   const begun = performance.now();
-  try {
-    const result = await runCases({
-      ...options,
-      sql,
-      explainer: askExplainer,
-      onWorld: (cases) => progress(`cases of access: ${cases} of ${options.cases}`),
-    });
-    return { result, tookMs: performance.now() - begun };
-  } finally {
-    await sql.end({ timeout: 2 });
-  }
+  const result = await runCases({
+    ...options,
+    connect: () => postgres(databaseUrl, { max: 1, onnotice: () => {} }),
+    explainer: askExplainer,
+    onWorld: (cases) => progress(`cases of access: ${cases} of ${options.cases}`),
+  });
+  return { result, tookMs: performance.now() - begun };
 }
 
 /** The chapter of docs/benchmarks.md. */

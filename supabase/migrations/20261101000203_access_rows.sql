@@ -240,9 +240,10 @@ comment on function runbook.verdict_of_answer(jsonb) is
 {unknown}.';
 revoke all on function runbook.verdict_of_answer(jsonb) from public;
 
--- Asks conditions whose text names schemas that the role may not use, of all rows or of one. A view
--- that takes its reader's rights keeps what it names by oid, as a policy does: it is parsed here,
--- and rights and row level security are the reader's. It is gone when the answer is there.
+-- Asks conditions whose text names schemas that the role may not use: of all rows together, or of
+-- each of `rows` by itself. A view that takes its reader's rights keeps what it names by oid, as a
+-- policy does: it is parsed here, and rights and row level security are the reader's. It is gone
+-- when the answers are there.
 --
 -- Misses: in a read-only transaction no view can be made; a prepared statement takes its place,
 -- which Postgres parses again as the reader where row level security must be put in.
@@ -251,27 +252,55 @@ create function runbook.ask_parsed_here(
   ask jsonb,
   question jsonb,
   conditions text[],
+  rows integer[] default null,
   form text default 'rows'
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
-  v_statement constant text := runbook.condition_statement(
+  v_literal constant text := format(
+    '%L::%s', ask_parsed_here.source::text, pg_typeof(ask_parsed_here.source)
+  );
+  v_is_view constant boolean := current_setting('transaction_read_only') = 'off';
+  v_statement text;
+  v_is_parsed boolean := false;
+  v_answers jsonb[];
+begin
+  if not v_is_view and ask_parsed_here.rows is not null then
+    v_answers := array[]::jsonb[];
+
+    for v_index in 1..cardinality(ask_parsed_here.rows) loop
+      v_answers := v_answers || runbook.ask_parsed_here(
+        ask_parsed_here.source[
+          ask_parsed_here.rows[v_index]:ask_parsed_here.rows[v_index]
+        ],
+        ask_parsed_here.ask,
+        ask_parsed_here.question,
+        ask_parsed_here.conditions,
+        null,
+        ask_parsed_here.form
+      );
+    end loop;
+
+    return v_answers;
+  end if;
+
+  v_statement := runbook.condition_statement(
     ask_parsed_here.ask,
     ask_parsed_here.question,
     ask_parsed_here.conditions,
-    format('%L::%s', ask_parsed_here.source::text, pg_typeof(ask_parsed_here.source)),
+    case
+      when ask_parsed_here.rows is null then v_literal
+      else format('(%s)[runbook_serial.n:runbook_serial.n]', v_literal)
+    end,
     format('%L::pg_catalog.jsonb', ask_parsed_here.ask -> 'content'),
     ask_parsed_here.form
   );
-  v_is_view constant boolean := current_setting('transaction_read_only') = 'off';
-  v_is_parsed boolean := false;
-  v_answer jsonb;
-begin
+
   if exists (
     select from pg_catalog.pg_prepared_statements as pre where pre.name = 'runbook_condition'
   ) then
@@ -285,8 +314,16 @@ begin
     );
 
     if v_is_view then
-      execute 'create temporary view runbook_condition (answer) with (security_invoker = true) as '
-        || v_statement;
+      execute pg_catalog.format(
+        'create temporary view runbook_condition (n, answer) with (security_invoker = true) as
+         select runbook_serial.n, (%s)
+         from pg_catalog.generate_series(1, %s) as runbook_serial (n)',
+        v_statement,
+        case
+          when ask_parsed_here.rows is null then 1
+          else pg_catalog.cardinality(ask_parsed_here.source)
+        end
+      );
       execute pg_catalog.format(
         'grant select on pg_temp.runbook_condition to %I', ask_parsed_here.ask ->> 'role'
       );
@@ -295,58 +332,67 @@ begin
     end if;
 
     v_is_parsed := true;
-    v_answer := (
-      runbook.read_as(
-        ask_parsed_here.ask ->> 'role',
-        ask_parsed_here.source,
-        array[
-          case
-            when v_is_view then 'select con.answer from pg_temp.runbook_condition as con'
-            else 'execute runbook_condition'
-          end
-        ],
-        ask_parsed_here.ask -> 'content',
-        ask_parsed_here.ask -> 'settings',
-        (ask_parsed_here.ask ->> 'until')::timestamptz
-      )
-    )[1];
+    v_answers := runbook.read_as(
+      ask_parsed_here.ask ->> 'role',
+      ask_parsed_here.source,
+      case
+        when not v_is_view then array['execute runbook_condition']
+        else array(
+          select pg_catalog.format(
+            'select con.answer from pg_temp.runbook_condition as con where con.n = %s', asked.row
+          )
+          from pg_catalog.unnest(coalesce(ask_parsed_here.rows, array[1]))
+            with ordinality as asked (row, position)
+          order by asked.position
+        )
+      end,
+      ask_parsed_here.ask -> 'content',
+      ask_parsed_here.ask -> 'settings',
+      (ask_parsed_here.ask ->> 'until')::timestamptz
+    );
     raise exception using errcode = 'RB000', message = 'rolled back', hint = 'Caught below.';
   exception
     when assert_failure or query_canceled or others then
       if not v_is_parsed then
-        return pg_catalog.jsonb_build_object(
-          'failed', true,
-          'answer', pg_catalog.jsonb_build_object(
-            'sqlstate', case sqlstate when '42703' then sqlstate else '42601' end,
-            'message', sqlerrm,
-            'is_own', true
-          )
+        return pg_catalog.array_fill(
+          pg_catalog.jsonb_build_object(
+            'failed', true,
+            'answer', pg_catalog.jsonb_build_object(
+              'sqlstate', case sqlstate when '42703' then sqlstate else '42601' end,
+              'message', sqlerrm,
+              'is_own', true
+            )
+          ),
+          array[coalesce(pg_catalog.cardinality(ask_parsed_here.rows), 1)]
         );
-      elsif v_answer is null and sqlstate <> 'RB000' then
+      elsif v_answers is null then
         raise;
       end if;
   end;
 
-  if not v_is_view then
-    execute 'deallocate runbook_condition';
+  if v_is_view then
+    return v_answers;
   end if;
+
+  execute 'deallocate runbook_condition';
 
   -- A table or function that the role may not use is a fault of the policy; the schema is not.
-  if not v_is_view
-    and v_answer #>> '{answer,sqlstate}' = '42501'
-    and (v_answer #> '{answer,is_own}')::boolean
-    and v_answer #>> '{answer,message}' ~* 'schema'
+  if v_answers[1] #>> '{answer,sqlstate}' = '42501'
+    and (v_answers[1] #> '{answer,is_own}')::boolean
+    and v_answers[1] #>> '{answer,message}' ~* 'schema'
   then
-    return pg_catalog.jsonb_set(v_answer, '{answer,sqlstate}', '"42704"');
+    return array[pg_catalog.jsonb_set(v_answers[1], '{answer,sqlstate}', '"42704"')];
   end if;
 
-  return v_answer;
+  return v_answers;
 end;
 $$;
 
-comment on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[], text) is
-'The answer of a reader to conditions that are parsed with the rights of the schema''s owner.';
-revoke all on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[], text) from public;
+comment on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[], integer[], text) is
+'The answers of a reader to conditions that are parsed with the rights of the schema''s owner: one
+over all rows, or one for each of rows.';
+revoke all on function runbook.ask_parsed_here(anyarray, jsonb, jsonb, text[], integer[], text)
+from public;
 
 -- Asks conditions of rows one by one: an answer for each row and each condition, in that order.
 create function runbook.ask_each(
@@ -364,8 +410,7 @@ set search_path = ''
 as $$
 declare
   v_answers jsonb[] := array[]::jsonb[];
-  v_row integer;
-  v_condition text;
+  v_of_condition jsonb[];
 begin
   if not ask_each.question ? 'out_of_reach' then
     return runbook.read_as(
@@ -390,11 +435,22 @@ begin
     );
   end if;
 
-  foreach v_row in array ask_each.rows loop
-    foreach v_condition in array ask_each.conditions loop
-      v_answers := v_answers || runbook.ask_parsed_here(
-        ask_each.source[v_row:v_row], ask_each.ask, ask_each.question, array[v_condition]
-      );
+  v_answers := array_fill(
+    null::jsonb, array[cardinality(ask_each.rows) * cardinality(ask_each.conditions)]
+  );
+
+  for v_condition in 1..cardinality(ask_each.conditions) loop
+    v_of_condition := runbook.ask_parsed_here(
+      ask_each.source,
+      ask_each.ask,
+      ask_each.question,
+      ask_each.conditions[v_condition:v_condition],
+      ask_each.rows
+    );
+
+    for v_row in 1..cardinality(ask_each.rows) loop
+      v_answers[(v_row - 1) * cardinality(ask_each.conditions) + v_condition]
+        := v_of_condition[v_row];
     end loop;
   end loop;
 
@@ -431,9 +487,11 @@ begin
     and verdicts_of.question ->> 'over' = 'old'
   then
     v_answer := case
-      when verdicts_of.question ? 'out_of_reach' then runbook.ask_parsed_here(
-        verdicts_of.source, verdicts_of.ask, verdicts_of.question, v_conditions, 'places'
-      )
+      when verdicts_of.question ? 'out_of_reach' then (
+        runbook.ask_parsed_here(
+          verdicts_of.source, verdicts_of.ask, verdicts_of.question, v_conditions, null, 'places'
+        )
+      )[1]
       else (runbook.read_as(
         verdicts_of.ask ->> 'role',
         verdicts_of.source,
@@ -576,7 +634,7 @@ begin
     end if;
 
     if v_questions -> (v_index - 1) ? 'out_of_reach' then
-      v_all[v_index] := runbook.ask_parsed_here(
+      v_all[v_index] := (runbook.ask_parsed_here(
         judged.source,
         judged.ask,
         v_questions -> (v_index - 1),
@@ -585,7 +643,7 @@ begin
           from jsonb_array_elements_text(v_questions -> (v_index - 1) -> 'conditions')
             as condition (text)
         )
-      );
+      ))[1];
     end if;
 
     v_verdicts := v_verdicts || jsonb_build_array(

@@ -239,6 +239,30 @@ begin
   if phase_verdict.joined is not null then
     v_word := runbook.verdict_word(phase_verdict.joined);
 
+    -- Postgres takes a cheap condition that can tell nobody anything ahead of the others.
+    if v_word = 'error'
+      and phase_verdict.phase ->> 'over' = 'old'
+      and phase_verdict.joined ->> 'sqlstate' not in ('42501', '42P17')
+      and (
+        jsonb_path_exists(
+          phase_verdict.policies,
+          '$[*] ? (@.kind == "restrictive" && (@.verdict == "false" || @.verdict == "null"))'
+        )
+        or not jsonb_path_exists(
+          v_permissive, '$[*] ? (@.verdict == "true" || @.verdict == "error")'
+        )
+      )
+    then
+      return jsonb_build_object(
+        'word', 'unknown',
+        'why', format(
+          'One policy raises %s and another is not true; which of them Postgres evaluates first '
+          'decides whether the statement fails or leaves the row out. The proof tells.',
+          phase_verdict.joined ->> 'sqlstate'
+        )
+      );
+    end if;
+
     if v_word in ('error', 'unknown') then
       select pol.item
       into v_first

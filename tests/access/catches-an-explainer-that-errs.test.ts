@@ -9,8 +9,9 @@ import { shrinkCase } from "../../scripts/access-cases/shrink-case.ts";
 import { totalCounts } from "../../scripts/access-cases/summarize-cases.ts";
 import { leftBehind } from "./left-behind.ts";
 
-const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
-const options = { sql, seed: 4, cases: 60, proofs: 0, patience: Number.POSITIVE_INFINITY };
+const connect = (): postgres.Sql => postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
+const sql = connect();
+const options = { connect, seed: 4, cases: 60, proofs: 0, patience: Number.POSITIVE_INFINITY };
 
 afterAll(() => sql.end({ timeout: 5 }));
 
@@ -65,7 +66,7 @@ describe("the generator", () => {
     const { disagreements } = await runCases({ ...options, patience: 1, explainer });
     const [first] = disagreements;
     if (first === undefined) throw new Error("Nothing disagreed.");
-    const small = await shrinkCase(sql, explainer, first, 150);
+    const small = await shrinkCase(connect, explainer, first, 150);
     expect(small.case.world.statements.length).toBeLessThan(first.case.world.statements.length);
     const text = printCase(small);
     expect(text).toMatch(/^-- Where .*\n-- .*said false, but the database says yes/);

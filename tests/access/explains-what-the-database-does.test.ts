@@ -7,14 +7,15 @@ import { shrinkCase } from "../../scripts/access-cases/shrink-case.ts";
 import { summarizeCases, totalCounts } from "../../scripts/access-cases/summarize-cases.ts";
 import { leftBehind } from "./left-behind.ts";
 
-const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
+const connect = (): postgres.Sql => postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
+const sql = connect();
 
 afterAll(() => sql.end({ timeout: 5 }));
 
 describe("runbook.explain_access", () => {
   it("gives the database's own answer in every random case", { timeout: 120_000 }, async () => {
     const result = await runCases({
-      sql,
+      connect,
       explainer: askExplainer,
       seed: inject("accessSeed"),
       cases: inject("accessCases"),
@@ -35,5 +36,5 @@ describe("runbook.explain_access", () => {
 /** As SQL to paste, made as small as a hundred tries make it. */
 async function printDisagreements({ disagreements }: CasesResult): Promise<void> {
   for (const disagreement of disagreements.slice(0, 3))
-    console.error(printCase(await shrinkCase(sql, askExplainer, disagreement, 100)));
+    console.error(printCase(await shrinkCase(connect, askExplainer, disagreement, 100)));
 }
