@@ -46,13 +46,18 @@ export function openDatabase(
     backoff: () => 0,
     connection: {
       application_name: applicationName,
-      ...(statementTimeoutMs === undefined ? {} : { statement_timeout: statementTimeoutMs }),
-      ...(lockTimeoutMs === undefined ? {} : { lock_timeout: lockTimeoutMs }),
+      ...(statementTimeoutMs === undefined ? {} : timeout("statement_timeout", statementTimeoutMs)),
+      ...(lockTimeoutMs === undefined ? {} : timeout("lock_timeout", lockTimeoutMs)),
     },
     // Notices may quote values.
     onnotice: () => {},
     onclose: onClose,
   });
+}
+
+/** With its unit, since postgres.js leaves out a parameter that is the number 0. */
+function timeout(parameter: string, ms: number): Record<string, string> {
+  return { [parameter]: `${ms}ms` };
 }
 
 /**
