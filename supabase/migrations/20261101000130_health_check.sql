@@ -184,6 +184,7 @@ stable
 security invoker
 set search_path = ''
 set timezone = 'UTC'
+set lock_timeout = '100ms'
 as $$
 declare
   v_suppressions constant jsonb := (
@@ -197,6 +198,7 @@ declare
   v_level record;
   v_suppressed integer;
   v_took_ms numeric;
+  v_scheduled_cost jsonb;
 begin
   if v_suppressions <> '[]' then
     select coalesce(
@@ -240,11 +242,19 @@ begin
     end loop;
   end if;
 
+  begin
+    v_scheduled_cost := runbook.scheduled_cost();
+  exception
+    -- Somebody changes the table of costs; the findings matter more.
+    when lock_not_available then
+      v_scheduled_cost := '{"reason": "A lock was not free."}';
+  end;
+
   return jsonb_build_object(
     'status', runbook.overall_status(v_entries),
     'checked_at', runbook.now(),
     'took_ms', v_took_ms,
-    'scheduled_cost', runbook.scheduled_cost(),
+    'scheduled_cost', v_scheduled_cost,
     'suppressed', v_suppressed,
     'checks', v_shown
   ) || case

@@ -74,6 +74,14 @@ export async function enter(sql: Statements, claims: Json, requestId: string, li
   return door.parse(row?.["door"]);
 }
 
+/**
+ * For a request that found a table of the runbook locked.
+ * @throws PostgresError 55P03 that names the sessions; nothing when there are none any more.
+ */
+export async function nameWhoLocks(sql: Statements): Promise<void> {
+  await sql`select runbook.raise_own_table_locked()`;
+}
+
 /** Uses up a one-time ticket. */
 export async function redeemTicket(sql: Statements, ticket: string, endpoint: string): Promise<void> {
   await sql`select runbook.redeem_ticket(${ticket}::text, ${endpoint}::text)`;
