@@ -289,7 +289,7 @@ as $$
         when '53100' then ': the disk is full'
         when '54000' then ': a value is too large for the index'
         when '55P03' then ': a lock was not free in time'
-        when '57014' then ': somebody cancelled it'
+        when '57014' then ': it was cancelled, by somebody or by a statement_timeout'
         when '57P01' then ': somebody ended its session'
         else ''
       end

@@ -279,6 +279,10 @@ as $$
       fnd.share,
       fnd.percent_of_scans,
       fnd.rows_a_day,
+      coalesce(
+        pg_stat_get_last_analyze_time(fnd.relation),
+        pg_stat_get_last_autoanalyze_time(fnd.relation)
+      ) is not null as was_analyzed,
       runbook.relation_name(fnd.relation) as table_name
     from found as fnd
     where fnd.position <= 100
@@ -299,14 +303,19 @@ as $$
           left(
             format(
               '%s (%s rows) was read whole %s times since %s: %s %% of its scans, and %s %% of all '
-              'rows that were read so. An index for what is asked would end it; missing_indexes '
-              'looks for one.',
+              'rows that were read so. %s',
               nmd.table_name,
               nmd.rows,
               nmd.sequential_scans,
               coalesce(runbook.utc_text(nmd.counted_since), 'the counters began'),
               nmd.percent_of_scans,
-              nmd.share
+              nmd.share,
+              case
+                when nmd.was_analyzed
+                  then 'An index for what is asked may end it; missing_indexes looks for one.'
+                else 'It was never analyzed, so the planner may pass over its indexes: that comes '
+                  'first.'
+              end
             ),
             300
           ),

@@ -391,7 +391,8 @@ as $$
   left join pg_catalog.pg_constraint as con on con.conindid = idx.indexrelid
   left join pg_catalog.pg_inherits as inh on inh.inhrelid = idx.indexrelid
   where idx.indexrelid = index_duty.index
-  order by con.conname
+  -- Its own constraint before the foreign keys that refer to it.
+  order by con.contype = 'f', con.conname
   limit 1;
 $$;
 

@@ -1,6 +1,6 @@
 begin;
 
-select plan(15);
+select plan(16);
 
 set local client_min_messages = warning;
 create table public.test_parent (id integer primary key);
@@ -59,6 +59,12 @@ comment on index public.test_unused is 'For the report.';
 select is(
   runbook.remediate('drop-index', '{"index": "test_unused"}', true) #> '{undo,complete}',
   'false', 'but a comment'
+);
+
+select is(
+  runbook.index_duty('public.test_parent_pkey'::regclass),
+  'holds the constraint test_parent_pkey',
+  'the constraint of an index is named, not a foreign key that refers to it'
 );
 
 select is(pg_temp.refusal(asked.index), asked.code, asked.description)
