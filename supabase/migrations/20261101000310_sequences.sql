@@ -419,7 +419,7 @@ begin
         format(
           '%s%s has used %s %% of its numbers: %s of %s%s. %s',
           left(wst.subject, 100),
-          coalesce(format(' (%s)', wst.column_type), ''),
+          coalesce(' (' || wst.column_type || ')', ''),
           wst.percent,
           wst.last_value,
           wst.final,
