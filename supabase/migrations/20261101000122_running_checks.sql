@@ -221,6 +221,8 @@ set lock_timeout = '100ms'
 set timezone = 'UTC'
 -- Plans over catalogs are misjudged, and compiling one takes longer than running it.
 set jit = off
+-- Nor may looking take the worker processes that the application's queries wait for.
+set max_parallel_workers_per_gather = 0
 as $$
 declare
   v_started_at constant timestamptz := clock_timestamp();

@@ -292,9 +292,9 @@ begin
   with recursive parts as (
     select rel.oid as root, inh.inhrelid as part
     from pg_catalog.pg_class as rel
-    inner join runbook.application_schema as aps on aps.oid = rel.relnamespace
     inner join pg_catalog.pg_inherits as inh on inh.inhparent = rel.oid
     where rel.relkind = 'p'
+      and rel.relnamespace = any (array(select aps.oid from runbook.application_schema as aps))
       and not rel.relispartition
       and rel.reltuples < 0
     union all
@@ -315,8 +315,8 @@ begin
       ) as analyzed_at,
       pg_stat_get_last_autoanalyze_time(vst.relation) as came_at
     from runbook.vacuum_state as vst
-    inner join runbook.application_schema as aps on aps.oid = vst.schema
     where not vst.is_toast
+      and vst.schema = any (array(select aps.oid from runbook.application_schema as aps))
       and (vst.live_rows >= v_min_rows or vst.changed_rows >= v_min_rows)
       and not exists (
         select
