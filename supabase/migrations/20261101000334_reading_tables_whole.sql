@@ -355,7 +355,8 @@ insert into runbook.check (
   codes
 )
 values
-  -- min_rows: reading 1,000 rows takes a tenth of a millisecond, 5,000 about one (measured).
+  -- min_rows: reading 1,000 rows takes less than a tenth of a millisecond, 5,000 about a quarter
+  -- (measured, narrow rows in memory); wide rows, and each row of a deletion, multiply it.
   (
     'foreign_key_indexes',
     'Foreign keys without an index',
@@ -368,7 +369,8 @@ values
     '{"foreign_key_without_index": "A foreign key whose columns no index begins with."}'
   ),
   -- min_scans_a_day: what a nightly export reads stays below it. min_rows_a_day: 250,000 rows
-  -- are some 30 ms of work; warning_rows_a_day: ten million are more than a second.
+  -- are some 10 ms of work, if they are narrow and in memory (measured); from disk they are many
+  -- times that. warning_rows_a_day: forty times as much.
   (
     'sequential_scans',
     'Large tables read whole',
