@@ -228,14 +228,13 @@ describe("drop-index", () => {
       await reader`set local enable_bitmapscan = off`;
       await reader.unsafe(`select count(*) from ${table} where "Spälte ""x""" = 'same' and id > 5`);
     });
-    const read = async (): Promise<number> =>
-      (await call("drop-index", { headers, json: { index, dry_run: true } })).status;
+    const read = async (): Promise<unknown> =>
+      (await call("drop-index", { headers, json: { index, dry_run: true } })).body["message"];
     // Without a window, from Postgres 16 on, even a use of just now is long ago.
     await sql`
       update runbook.check_tuning set thresholds = '{"window_days": 1}' where check_name = 'unused_indexes'`;
-    await expect.poll(read).toBe(409);
-    const refused = await call("drop-index", { headers, json: { index, dry_run: true } });
-    expect(refused.body["message"]).toMatch(/is in use/);
+    // The server counts the use a moment later.
+    await expect.poll(read).toMatch(/is in use/);
     await sql`
       update runbook.check_tuning set thresholds = '{"window_days": 0}' where check_name = 'unused_indexes'`;
   });
