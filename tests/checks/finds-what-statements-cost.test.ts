@@ -198,6 +198,11 @@ describe("the checks of missing indexes", () => {
     await repeat(anon, 15, visit);
     await flush(anon);
     expect(await scanned()).toEqual(["large_table_scanned cost_lab.event"]);
+    await sql`select runbook.tune_check('sequential_scans', '{"min_share_percent": 101}')`;
+    expect(await scanned()).toEqual([]);
+    await sql`select runbook.tune_check('sequential_scans', '{"min_share_percent": 101, "warning_rows_a_day": 1}')`;
+    expect(await scanned()).toEqual(["large_table_scanned cost_lab.event"]);
+    await sql`select runbook.tune_check('sequential_scans', null)`;
     expect(await columns()).toEqual(["column_worth_an_index cost_lab.event.session_id"]);
     const { findings } = await ask(sql, "missing_indexes");
     expect(findings).toMatchObject([
