@@ -209,7 +209,7 @@ describe("vacuum_horizon", () => {
         {
           subject: `pid ${session.pid}`,
           summary: expect.stringMatching(/\d s\) cannot .* Another one is close behind\.$/),
-          evidence: { others: 1, close_behind: [expect.stringContaining("prepared transaction horizon")] },
+          evidence: { others: 1, close_behind: [expect.stringMatching(/^prepared transaction horizon /)] },
         },
         { subject: "slot checks_test", evidence: { others: 0, close_behind: [] } },
       ]);
@@ -238,7 +238,7 @@ describe("vacuum_horizon of a queue", () => {
     expect(findings).toMatchObject([
       {
         subject: `pid ${root.pid}`,
-        evidence: { others: 1, close_behind: [expect.stringContaining(`pid ${waiter.pid}`)] },
+        evidence: { others: 1, close_behind: [expect.stringContaining("waits")] },
       },
     ]);
   });
