@@ -17,9 +17,11 @@ afterAll(() => sql.end({ timeout: 5 }));
 
 describe("the generator", () => {
   it("agrees with an explainer that asks the database itself", async () => {
-    const { cases, agreed } = totalCounts(await runCases({ ...options, explainer: asTheDatabase }));
-    expect(cases).toBeGreaterThanOrEqual(60);
-    expect(agreed).toBe(cases);
+    const counts = totalCounts(await runCases({ ...options, explainer: asTheDatabase }));
+    expect(counts.cases).toBeGreaterThanOrEqual(60);
+    expect(counts.disagreed).toBe(0);
+    // Of a row that raises it says neither yes nor no.
+    expect(counts.agreed).toBeGreaterThan(counts.cases * 0.8);
   });
 
   it("makes the same cases again from the same seed, and others from another", async () => {
