@@ -160,6 +160,7 @@ export const publishedFaults: readonly Fault[] = [
   {
     id: "F11",
     title: "prepared transaction that nobody ends",
+    phase: "stuck",
     make: ({ sql }) =>
       runEach(sql, [
         "create table shop.transfers (id bigint primary key)",
