@@ -5,8 +5,11 @@ import { explainAccess, type Limits, readAccessParameters } from "./database.ts"
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 
-/** SQL catches the end of this time and tells which policy took it. */
-const limits: Limits = { statement: "5s", lock: "100ms" };
+/**
+ * SQL catches the end of a statement's time and tells which policy took it. A function of a policy may catch it too, and
+ * go on: then the connection is ended.
+ */
+const limits: Limits = { statement: "5s", lock: "100ms", transaction: "12s" };
 
 const name = "explain-access";
 
