@@ -40,6 +40,7 @@ create table runbook.issue (
   codes jsonb not null default '{}',
   probes text[] not null default '{}',
   blind_spots text[] not null default '{}',
+  looks_as text,
   pack text,
   constraint issue_pkey primary key (name),
   constraint name_is_kebab_case check (name ~ '^[a-z][a-z0-9]*(-[a-z0-9]+)*$'),
@@ -52,6 +53,9 @@ comment on column runbook.issue.parameters is 'JSON Schema of what the diagnosis
 comment on column runbook.issue.subject_keys is 'The parameters that name the subject.';
 comment on column runbook.issue.function is
 'Qualified name of a stable function (params jsonb) returning setof runbook.finding.';
+comment on column runbook.issue.looks_as is
+'Qualified name of a stable function (params jsonb) that returns as text as whom the diagnosis reads
+the application''s rows, for the record of looks, or null. Null where none reads as a person.';
 comment on column runbook.issue.keeps_order is
 'Whether findings are told in the order in which the function returns them, not the worst first.';
 comment on column runbook.issue.codes is

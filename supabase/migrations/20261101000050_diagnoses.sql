@@ -206,7 +206,7 @@ grant execute on function runbook.facts_of(runbook.finding[], boolean) to runboo
 create function runbook.diagnose(issue text, params jsonb)
 returns jsonb
 language plpgsql
-stable
+volatile
 security definer
 set search_path = ''
 set lock_timeout = '100ms'
@@ -217,6 +217,7 @@ declare
   v_issue runbook.issue;
   v_part record;
   v_findings runbook.finding[] := array[]::runbook.finding[];
+  v_diagnosis jsonb;
 begin
   perform runbook.require_role('viewer');
 
@@ -247,7 +248,7 @@ begin
       || runbook.findings_of(v_part.function, v_part.codes, diagnose.params);
   end loop;
 
-  return jsonb_build_object(
+  v_diagnosis := jsonb_build_object(
     'issue', v_issue.name,
     'subject', runbook.subject_of(v_issue.subject_keys, diagnose.params),
     'verdict', runbook.verdict_of(v_findings),
@@ -257,11 +258,14 @@ begin
     'blind_spots', to_jsonb(v_issue.blind_spots),
     'took_ms', runbook.ms_since(v_started_at)
   );
+
+  return v_diagnosis
+    || runbook.record_look(v_issue.name, diagnose.params, v_diagnosis ->> 'verdict');
 end;
 $$;
 
 comment on function runbook.diagnose(text, jsonb) is
 'Diagnoses an issue: {issue, subject, verdict, findings, skipped, not_applicable, blind_spots,
-took_ms}. Raises RB404 for an unknown issue, RB400 for parameters that do not fit.';
+took_ms}, and where it reads as a person whether that is recorded. Raises RB404 for an unknown issue, RB400 for parameters that do not fit.';
 revoke all on function runbook.diagnose(text, jsonb) from public;
 grant execute on function runbook.diagnose(text, jsonb) to runbook_viewer;

@@ -157,9 +157,18 @@ begin
     select runbook.one_line(
       coalesce(
         (
-          select string_agg(part.item ->> 'expression', ' and ' order by part.position)
+          select string_agg(
+            format('%s is %s', part.item ->> 'expression', part.item ->> 'verdict'),
+            ', ' order by part.position
+          )
           from jsonb_array_elements(deciding_words.policy -> 'decided_by')
             with ordinality as part (item, position)
+          -- One on its own has the verdict of the whole, which is told already.
+          having count(*) > 1
+        ),
+        (
+          select part.item ->> 'expression'
+          from jsonb_array_elements(deciding_words.policy -> 'decided_by') as part (item)
         ),
         deciding_words.policy ->> 'expression'
       ),

@@ -155,7 +155,8 @@ comment on function runbook.access_question(jsonb) is
 'The parameters of explain_access with their defaults. Raises RB400 for what does not fit.';
 revoke all on function runbook.access_question(jsonb) from public;
 
--- Who holds or awaits an exclusive lock on a table, its children, or what its policies read; null
+-- Who holds or awaits an exclusive lock on a table, its children, what a view reads, or what its
+-- policies read; null
 -- when nobody does.
 create function runbook.access_lock(relation oid)
 returns text
@@ -184,9 +185,23 @@ begin
       select access_lock.relation
       where exists (select from held)
       union
-      select inh.inhrelid
+      select below.relation
       from concerned
-      inner join pg_catalog.pg_inherits as inh on inh.inhparent = concerned.relation
+      cross join lateral (
+        select inh.inhrelid as relation
+        from pg_catalog.pg_inherits as inh
+        where inh.inhparent = concerned.relation
+        union all
+        select dep.refobjid
+        from pg_catalog.pg_class as rel
+        inner join pg_catalog.pg_rewrite as rul on rul.ev_class = rel.oid
+        inner join pg_catalog.pg_depend as dep
+          on dep.classid = 'pg_catalog.pg_rewrite'::regclass
+          and dep.objid = rul.oid
+          and dep.refclassid = 'pg_catalog.pg_class'::regclass
+        where rel.oid = concerned.relation
+          and rel.relkind = 'v'
+      ) as below
     )
     select format(
       '%s is locked: %s.', runbook.relation_name(held.relation), held.description
@@ -211,7 +226,7 @@ end;
 $$;
 
 comment on function runbook.access_lock(oid) is
-'Who keeps a table, its children or what its policies read locked, as a sentence, or null.';
+'Who keeps a table, its children or what it and its policies read locked, as a sentence, or null.';
 revoke all on function runbook.access_lock(oid) from public;
 
 -- The columns that name a row of a table: its key, or none.

@@ -343,8 +343,21 @@ declare
   v_command constant text := access_summary.question ->> 'command';
   v_shut text;
   v_count constant integer := jsonb_array_length(access_summary.rows);
+  v_has_match constant boolean := access_summary.question -> 'match' <> '{}';
+  v_is_capped constant boolean := v_command <> 'insert'
+    and v_count = (access_summary.question ->> 'limit')::integer;
+  -- The rows that were looked at, in words.
+  v_rows constant text := concat(
+    'the ',
+    case when v_is_capped then 'first ' end,
+    case v_count when 1 then 'row' else format('%s rows', v_count) end,
+    ' of ',
+    v_table,
+    case when v_is_capped and v_has_match then ' that match' end
+  );
   v_passing integer;
   v_why text;
+  v_reasons integer;
 begin
   select gate.item ->> 'summary'
   into v_shut
@@ -368,8 +381,12 @@ begin
         where row_of.content -> case v_command when 'select' then 'visible' else 'allowed' end
           <> 'true'
       )
-    )[1]
-  into v_passing, v_why
+    )[1],
+    count(distinct row_of.content ->> 'why') filter (
+      where row_of.content -> case v_command when 'select' then 'visible' else 'allowed' end
+        <> 'true'
+    )
+  into v_passing, v_why, v_reasons
   from jsonb_array_elements(access_summary.rows) with ordinality as row_of (content, position);
 
   return runbook.one_line(
@@ -378,6 +395,15 @@ begin
         '%s may perhaps insert into %s: give the row, and its policies are evaluated.',
         v_who, v_table
       )
+      when v_count = 0
+        and access_summary.question ->> 'kind' = 'v'
+        and access_summary.gates @> '[{"gate": "policies", "evidence": {"beneath": [{}]}}]'
+        and (access_summary.gates -> -1) ->> 'summary' like 'It has no policies of its own%'
+        then format(
+          '%s sees no row through %s%s. Whether there are any that are hidden, the tables beneath '
+          'tell, which the gate policies names: ask about them.',
+          v_who, v_table, case when v_has_match then ' that matches' end
+        )
       when v_count = 0 and access_summary.verdict = 'unknown' then coalesce(
         (
           select gate.item ->> 'summary'
@@ -385,21 +411,37 @@ begin
           where gate.item ->> 'gate' = 'policies' and gate.item ->> 'state' = 'unknown'
             and gate.item ->> 'summary' not like 'There was no row%'
         ),
-        format('No row of %s matches, so there is nothing to decide.', v_table)
+        format(
+          case
+            when v_has_match
+              then 'No row of %s that matches was found, so there is nothing to decide.'
+            else '%s has no rows, so there is nothing to decide.'
+          end,
+          v_table
+        )
       )
       when v_count = 0 then format('%s may %s %s, and no row matches.', v_who, v_command, v_table)
-      when access_summary.verdict = 'allowed' and v_command = 'select' then format(
-        '%s sees %s of %s.', v_who,
-        case v_count when 1 then 'the row' else format('all %s rows', v_count) end, v_table
+      when access_summary.verdict = 'allowed'
+        and access_summary.question ->> 'kind' in ('v', 'f')
+        then format(
+          '%s sees %s through %s%s. What is hidden is not among them.',
+          v_who,
+          concat(
+            case when v_is_capped then 'at least ' end,
+            case v_count when 1 then 'one row' else format('%s rows', v_count) end
+          ),
+          v_table,
+          case when v_has_match then ' that match' end
+        )
+      when access_summary.verdict = 'allowed' and v_command = 'insert' then format(
+        '%s may insert the row into %s.', v_who, v_table
       )
       when access_summary.verdict = 'allowed' then format(
-        '%s may %s %s of %s.', v_who, v_command,
-        case
-          when v_command = 'insert' then 'the row'
-          when v_count = 1 then 'the row'
-          else format('all %s rows', v_count)
-        end,
-        v_table
+        '%s %s %s%s.',
+        v_who,
+        case when v_command = 'select' then 'sees' else 'may ' || v_command end,
+        case when v_count > 1 then 'all of ' end,
+        v_rows
       )
       when access_summary.verdict = 'unknown' then format(
         'It is not known whether %s %s %s: %s',
@@ -422,21 +464,33 @@ begin
         )
       )
       when v_count = 1 then format(
-        '%s %s the row of %s: %s',
+        '%s %s %s: %s',
         v_who,
         case when v_command = 'select' then 'does not see' else 'may not ' || v_command end,
-        v_table,
+        v_rows,
         v_why
       )
       else format(
-        '%s %s %s of the %s rows of %s: %s',
+        '%s %s %s of %s%s: %s',
         v_who,
         case when v_command = 'select' then 'sees' else 'may ' || v_command end,
         case when v_passing = 0 then 'none' else v_passing::text end,
-        v_count, v_table, v_why
+        v_rows,
+        case
+          when v_passing > 0 then '. Why not the first of the others'
+          when v_reasons > 1 then '. Why not the first of them'
+        end,
+        v_why
       )
-    end || coalesce(' ' || access_summary.note, ''),
-    400
+    end
+    || case
+      when v_is_capped and not v_has_match and access_summary.verdict <> 'unknown'
+        then case when access_summary.verdict = 'allowed' then '' else '.' end
+        || ' More were not looked at; match names the rows that are meant.'
+      else ''
+    end
+    || coalesce(' ' || access_summary.note, ''),
+    500
   );
 end;
 $$;
@@ -777,7 +831,7 @@ begin
       end,
       coalesce(
         v_obstacle,
-        format('Reading it as the user fails: %s', v_result ->> 'failed'),
+        'Reading it as the user fails: ' || (v_result ->> 'failed'),
         case
           when v_beneath @> '[{"row_security": {"applies": true}}]'
             then 'It has no policies of its own; those of the tables beneath filter its rows.'

@@ -189,7 +189,17 @@ begin
     'summary', runbook.access_summary(
       v_question, v_subject -> 'subject', v_verdict, v_gates, v_rows,
       v_policies #>> '{fetched,note}'
-    ),
+    ) || case
+      when v_proof -> 'agrees' = 'false'
+        then ' Tried as the user it came to something else: see disagrees of the proof.'
+      when v_verdict = 'allowed' and v_command <> 'select'
+        and v_proof #> '{returned,messages,0,message}' is not null
+        then format(
+          ' The policies allow it, and yet it failed when it was tried: %s',
+          runbook.one_line(v_proof #>> '{returned,messages,0,message}', 200)
+        )
+      else ''
+    end,
     'gates', runbook.all_gates(v_gates),
     'rows', v_rows,
     'proof', v_proof || case
@@ -221,7 +231,10 @@ create table runbook.access_look (
 create index access_look_at_idx on runbook.access_look (at);
 
 comment on table runbook.access_look is
-'Who looked at what as whom: one row a question to explain_access. Kept for 90 days.';
+'Who looked at what as whom: one row a question to explain_access or a diagnosis that reads as a
+person. Kept for 90 days.';
+comment on column runbook.access_look.relation is
+'The table, or the diagnosis that read several.';
 comment on column runbook.access_look.subject is
 'The id of the account, the role where none was meant, or what was asked for where it is unknown.';
 
@@ -307,6 +320,60 @@ $$;
 comment on function runbook.record_access_look(jsonb, text) is
 'Records who looked at what as whom: {recorded, not_recorded_because}.';
 revoke all on function runbook.record_access_look(jsonb, text) from public;
+
+-- Records that the caller diagnosed an issue that reads as a person: {} where it reads as nobody,
+-- else {recorded} and why not. A read-only transaction cannot, so over HTTP it is called again in
+-- one of its own.
+--
+-- Definer: lends a viewer the right to put a look of their own on record.
+create function runbook.record_look(issue text, params jsonb, verdict text)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_function text;
+  v_subject text;
+begin
+  perform runbook.require_role('viewer');
+
+  select iss.looks_as into v_function from runbook.issue as iss where iss.name = record_look.issue;
+
+  if v_function is null then
+    return '{}';
+  end if;
+
+  execute format('select %s($1)', v_function) into v_subject using record_look.params;
+
+  if v_subject is null then
+    return '{}';
+  end if;
+
+  return runbook.record_access_look(
+    jsonb_build_object(
+      'subject', jsonb_build_object('user_id', v_subject),
+      'role', 'authenticated',
+      'table', 'diagnose-' || record_look.issue,
+      'command', 'select',
+      'verdict', record_look.verdict
+    ),
+    v_subject
+  );
+exception
+  when lock_not_available or query_canceled then
+    return jsonb_build_object(
+      'recorded', false,
+      'not_recorded_because', format('Writing the record failed with SQLSTATE %s.', sqlstate)
+    );
+end;
+$$;
+
+comment on function runbook.record_look(text, jsonb, text) is
+'Records that an issue was diagnosed as a person: {recorded, not_recorded_because}, or {}.';
+revoke all on function runbook.record_look(text, jsonb, text) from public;
+grant execute on function runbook.record_look(text, jsonb, text) to runbook_viewer;
 
 -- Removes records of looks that are older than 90 days.
 create function runbook.forget_old_looks()

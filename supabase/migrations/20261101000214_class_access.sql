@@ -23,6 +23,37 @@ comment on function runbook.skipped_codes(text, text) is
 'A skipped row for each code of an issue, so that a verification knows what was not looked at.';
 revoke all on function runbook.skipped_codes(text, text) from public;
 
+-- What keeps a person out whatever the class shows: a ban, which Auth asks and no policy does.
+create function runbook.findings_of_ban(account runbook.account)
+returns setof runbook.finding
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select row(
+    'banned',
+    'warning',
+    (findings_of_ban.account).subject,
+    format(
+      'The account is banned until %s, so this person cannot sign in, whatever is found below.',
+      runbook.utc_text((findings_of_ban.account).banned_until)
+    ),
+    jsonb_build_object(
+      'user_id', (findings_of_ban.account).id,
+      'banned_until', (findings_of_ban.account).banned_until
+    ),
+    'read from auth.users',
+    'unban-user',
+    jsonb_build_object('user_id', (findings_of_ban.account).id)
+  )::runbook.finding
+  where (findings_of_ban.account).banned_until > clock_timestamp();
+$$;
+
+comment on function runbook.findings_of_ban(runbook.account) is
+'banned, while the account may not sign in.';
+revoke all on function runbook.findings_of_ban(runbook.account) from public;
+
 -- What keeps an enrolment from opening its class, in words; null when nothing does.
 create function runbook.cause_of(enrollment runbook.enrollment, account_id uuid)
 returns text
@@ -75,6 +106,8 @@ declare
   v_findings runbook.finding[] := array[]::runbook.finding[];
   v_finding runbook.finding;
 begin
+  v_findings := array(select fnd from runbook.findings_of_ban(v_account) as fnd);
+
   if v_profile is not null then
     v_findings := v_findings || row(
       'profile_missing',
@@ -302,6 +335,42 @@ comment on function runbook.diagnose_class_access(jsonb) is
 'Why a student does not see the content of a class: enrolment, payment, class, function, policies.';
 revoke all on function runbook.diagnose_class_access(jsonb) from public;
 
+-- As whom class-access reads rows: the account, or what was asked for where there is none. Null
+-- where it reads as nobody, since there is no school or it is locked.
+create function runbook.student_looked_at(params jsonb)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_school constant runbook.school := runbook.school_tables();
+  v_student record;
+begin
+  if not student_looked_at.params ?| array['email', 'user_id', 'enrollment_id']
+    or v_school.classes is null
+    or runbook.lock_reason(array[v_school.classes, v_school.enrollments]) is not null
+  then
+    return null;
+  end if;
+
+  select std.account
+  into v_student
+  from runbook.student_of(v_school, student_looked_at.params) as std;
+
+  return coalesce(
+    (v_student.account).id::text,
+    student_looked_at.params ->> 'email',
+    student_looked_at.params ->> 'user_id'
+  );
+end;
+$$;
+
+comment on function runbook.student_looked_at(jsonb) is
+'The account as which class-access and forum read rows, as text, or null.';
+revoke all on function runbook.student_looked_at(jsonb) from public;
+
 insert into runbook.issue (
   name,
   title,
@@ -311,6 +380,7 @@ insert into runbook.issue (
   function,
   codes,
   blind_spots,
+  looks_as,
   pack
 )
 values (
@@ -354,6 +424,7 @@ values (
     "no_such_user": "No account has this address; the evidence names accounts with one like it.",
     "email_change_pending": "The address is the new one of a change that is not confirmed.",
     "deleted": "The account was deleted.",
+    "banned": "The account is banned, so the person cannot sign in.",
     "profile_missing": "The account has no profile, to which enrolments refer.",
     "enrollment_missing": "There is no enrolment with this id.",
     "not_enrolled": "There is no enrolment in the class, or in any.",
@@ -385,5 +456,6 @@ values (
     'What the pages of the application leave out themselves.',
     'Content that refers to a class through another table, such as submissions through tasks.'
   ],
+  'runbook.student_looked_at',
   'school'
 );

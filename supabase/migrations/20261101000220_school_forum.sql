@@ -177,6 +177,7 @@ declare
   v_cause text;
   v_is_post boolean;
 begin
+  v_findings := array(select fnd from runbook.findings_of_ban(v_account) as fnd);
   if v_enrollment.id is null then
     v_enrollment := findings_of_reader.class;
     v_findings := array(
@@ -448,6 +449,7 @@ insert into runbook.issue (
   codes,
   probes,
   blind_spots,
+  looks_as,
   pack
 )
 values (
@@ -496,6 +498,7 @@ values (
     'What the page does with the posts: a query that fails, a filter, an infinite loading sign.',
     'Posts in a thread of another class.'
   ],
+  'runbook.student_looked_at',
   'school'
 );
 
@@ -519,8 +522,8 @@ set
     cross join jsonb_each(class_access.codes) as code (key, value)
     where class_access.name = 'class-access'
       and code.key in (
-        'no_such_user', 'email_change_pending', 'deleted', 'not_enrolled', 'teaches_class',
-        'unpaid', 'refunded', 'class_missing', 'class_unpublished'
+        'no_such_user', 'email_change_pending', 'deleted', 'banned', 'not_enrolled',
+        'teaches_class', 'unpaid', 'refunded', 'class_missing', 'class_unpublished'
       )
   ),
   blind_spots = iss.blind_spots || realtime.blind_spots

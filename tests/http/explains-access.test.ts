@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
 import { bearer, call, newPerson, openDatabase, secretKey } from "./runbook-client.ts";
 
@@ -51,6 +51,39 @@ it("tries a write and leaves nothing of it", async () => {
   expect(answered.parse(body)).toMatchObject({ verdict: "allowed", proof: { tried: true, agrees: true } });
   const [profile] = await sql`select full_name from public.profiles where email = 'ok@demo.example'`;
   expect(profile?.["full_name"]).not.toBe("Somebody else");
+});
+
+it("ends a policy that goes on after it was stopped", { timeout: 40_000 }, async ({ skip }) => {
+  const [setting] = await sql`select current_setting('transaction_timeout', true) is not null as is_there`;
+  // Before Postgres 17 nothing ends a function that catches the cancelling.
+  if (setting?.["is_there"] !== true) skip();
+  await sql`create table public.test_endless (id integer primary key)`;
+  onTestFinished(async () => {
+    await sql`drop table public.test_endless`;
+    await sql`drop function public.test_goes_on()`;
+  });
+  await sql`insert into public.test_endless values (1)`;
+  await sql`alter table public.test_endless enable row level security`;
+  await sql`grant select on public.test_endless to authenticated`;
+  await sql`
+    create function public.test_goes_on() returns boolean language plpgsql as $$
+    begin
+      loop
+        begin
+          perform pg_sleep(60);
+        exception
+          when query_canceled then null;
+        end;
+      end loop;
+    end;
+    $$`;
+  await sql`create policy endless on public.test_endless using (public.test_goes_on())`;
+  const { status, body } = await call("explain-access", {
+    headers: secretKey(),
+    json: { user: "ok@demo.example", table: "test_endless", command: "select" },
+  });
+  expect({ status, code: body["code"] }).toEqual({ status: 503, code: "TIMED_OUT" });
+  expect((await call("explain-access", { headers: secretKey(), json: question })).status).toBe(200);
 });
 
 it.each([

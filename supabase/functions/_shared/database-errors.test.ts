@@ -18,6 +18,7 @@ test.each([
   ["55P03", "LOCKED", 503],
   ["40P01", "LOCKED", 503],
   ["57014", "TIMED_OUT", 503],
+  ["25P04", "TIMED_OUT", 503],
   ["RB401", "SESSION_ENDED", 401],
   ["RB403", "NOT_A_MEMBER", 403],
   ["RB405", "ROLE_REQUIRED", 403],

@@ -27,6 +27,7 @@ const codes: Record<string, ErrorCode> = {
   "40P01": "LOCKED",
   "40001": "LOCKED",
   "57014": "TIMED_OUT",
+  "25P04": "TIMED_OUT",
   "57P01": "DATABASE_UNREACHABLE",
   "57P02": "DATABASE_UNREACHABLE",
   "57P03": "DATABASE_UNREACHABLE",

@@ -12,6 +12,8 @@ export type Statements = (
 export interface Limits {
   statement: string;
   lock: string;
+  /** When the connection is ended, whatever a function catches; Postgres 17 can. */
+  transaction?: string;
 }
 
 /** What `runbook.enter` answers. */
@@ -69,6 +71,10 @@ export async function enter(sql: Statements, claims: Json, requestId: string, li
     select
       set_config('statement_timeout', ${limits.statement}, true),
       set_config('lock_timeout', ${limits.lock}, true),
+      case
+        when current_setting('transaction_timeout', true) is not null and ${limits.transaction ?? null}::text is not null
+          then set_config('transaction_timeout', ${limits.transaction ?? null}::text, true)
+      end,
       set_config('runbook.effects_come_later', 'on', true),
       runbook.enter(${JSON.stringify(claims)}::text::jsonb, ${requestId}::text) as door`;
   return door.parse(row?.["door"]);
@@ -124,6 +130,20 @@ export async function diagnose(sql: Statements, issue: string, params: Json): Pr
   const [row] = await sql`
     select runbook.diagnose(${issue}::text, ${JSON.stringify(params)}::text::jsonb) as diagnosis`;
   return json.parse(row?.["diagnosis"]);
+}
+
+/** Records that the caller diagnosed an issue as a person: `{ recorded, not_recorded_because }`. */
+export async function recordLook(
+  sql: Statements,
+  issue: string,
+  params: Json,
+  verdict: string,
+): Promise<Json> {
+  const [row] = await sql`
+    select runbook.record_look(
+      ${issue}::text, ${JSON.stringify(params)}::text::jsonb, ${verdict}::text
+    ) as look`;
+  return json.parse(row?.["look"]);
 }
 
 /** The JSON Schema of what `explainAccess` takes. */

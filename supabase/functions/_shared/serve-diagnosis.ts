@@ -1,13 +1,25 @@
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { Catalog, type Entry, findProblems, refuseProblems } from "./catalog.ts";
-import { carryProbes, diagnose, type Limits, type Probe, readIssue, type Statements } from "./database.ts";
+import {
+  carryProbes,
+  diagnose,
+  type Limits,
+  type Probe,
+  readIssue,
+  recordLook,
+  type Statements,
+} from "./database.ts";
+import { toApiError } from "./database-errors.ts";
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import { nameProblems, objectOf, problemsBelow, textOf } from "./entry-request.ts";
 import type { Problem } from "./errors.ts";
 
-const limits: Limits = { statement: "10s", lock: "2s" };
+const limits: Limits = { statement: "10s", lock: "2s", transaction: "20s" };
+
+/** The answer is there and waits for nothing longer than this. */
+const recordLimits: Limits = { statement: "2s", lock: "500ms" };
 
 /** One diagnosis, as an endpoint reads it from a body. */
 interface Question {
@@ -91,9 +103,22 @@ async function answer(
     seen = known === undefined ? await probes.look(probes.due(entry.probes)) : await looking;
     exchange.unrecorded = await probes.record(connection.statements, seen);
   }
-  return await connection.transaction("read only", async (transaction) => {
+  const diagnosis = await connection.transaction("read only", async (transaction) => {
     if (exchange.unrecorded !== undefined) await carryProbes(transaction, seen);
     await admit(transaction);
     return await diagnose(transaction, issue, params);
   });
+  // It read as a person, and a read-only transaction cannot put that on record.
+  if (diagnosis["recorded"] !== false) return diagnosis;
+  try {
+    const look = await connection.transaction("as configured", async (transaction) => {
+      await passDoor(transaction, caller, requestId, recordLimits);
+      return await recordLook(transaction, issue, params, textOf(diagnosis["verdict"]));
+    });
+    return { ...diagnosis, not_recorded_because: undefined, ...look };
+  } catch (error) {
+    const { code } = toApiError(error);
+    exchange.unrecorded = code;
+    return { ...diagnosis, not_recorded_because: `Writing the record failed: ${code}.` };
+  }
 }

@@ -2,11 +2,17 @@ import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
 import { explainAccess, type Limits, readAccessParameters } from "./database.ts";
+import { isConnectionLost } from "./database-errors.ts";
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
+import { ApiError } from "./errors.ts";
 
-/** SQL catches the end of this time and tells which policy took it. */
-const limits: Limits = { statement: "5s", lock: "100ms" };
+/**
+ * SQL catches the end of a statement's time and tells which policy took it. A function of a policy may catch it too, and
+ * go on: then the connection is ended.
+ */
+const limits: Limits = { statement: "5s", lock: "100ms", transaction: "12s" };
+const endedAfterMs = 12_000;
 
 const name = "explain-access";
 
@@ -27,10 +33,20 @@ async function answer(exchange: Exchange): Promise<Record<string, unknown>> {
   const caller = await identifyCaller(request, worker.environment);
   exchange.actor = caller.kind;
   const params = await readBody(request);
-  return await connection.transaction("as configured", async (transaction) => {
-    await passDoor(transaction, caller, requestId, limits);
-    const entry = catalog.get(name) ?? catalog.learn(name, await readAccessParameters(transaction));
-    refuseProblems(findProblems(entry.parameters, params));
-    return await explainAccess(transaction, params);
-  });
+  const startedAt = performance.now();
+  try {
+    return await connection.transaction("as configured", async (transaction) => {
+      await passDoor(transaction, caller, requestId, limits);
+      const entry = catalog.get(name) ?? catalog.learn(name, await readAccessParameters(transaction));
+      refuseProblems(findProblems(entry.parameters, params));
+      return await explainAccess(transaction, params);
+    });
+  } catch (error) {
+    // To postgres.js the connection is closed, whatever the server said when it ended it.
+    if (!isConnectionLost(error) || performance.now() - startedAt < endedAfterMs) throw error;
+    throw new ApiError("TIMED_OUT", {
+      hint: "A function of a policy or trigger goes on after it was stopped: look what it catches.",
+      cause: error,
+    });
+  }
 }

@@ -65,8 +65,8 @@ select results_eq(
   array[
     'access_looks', 'add_member', 'diagnose', 'explain_access', 'freeze', 'freeze_state',
     'member_list', 'read_as_anon', 'read_as_authenticated', 'read_as_service_role',
-    'remove_member', 'run_check', 'run_of', 'run_remediation', 'runs', 'suppressions_in_force',
-    'tune_check', 'unfreeze'
+    'record_look', 'remove_member', 'run_check', 'run_of', 'run_remediation', 'runs',
+    'suppressions_in_force', 'tune_check', 'unfreeze'
   ],
   'security definer are these functions and no others'
 );
