@@ -1,13 +1,14 @@
 // `npm run bench`: measures the endpoints beside their SQL and beside an empty function, on a stack of its own.
 // `npm run bench -- --write` also writes docs/benchmarks.md; `--quick` leaves out what is measured among a million users.
 // A missed goal is a figure and not a failure: the exit code is 0 unless something could not be measured.
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createProgress } from "../stack/progress.ts";
 import type { Stack } from "../stack/stack.ts";
 import { describeError } from "../stack/stack-error.ts";
 import { startBenchStack } from "./bench-stack.ts";
+import { withOthersChapters } from "./page-chapters.ts";
 import { benchmarkPage, resultTables } from "./report.ts";
 import { runBenchmark } from "./run-benchmark.ts";
 
@@ -40,7 +41,8 @@ try {
   const result = await runBenchmark({ ...bench, quick: values.quick, progress: tellProgress });
   console.log(`\n${resultTables(result)}\n`);
   if (values.write) {
-    writeFileSync(join(root, "docs", "benchmarks.md"), benchmarkPage(result));
+    const page = join(root, "docs", "benchmarks.md");
+    writeFileSync(page, withOthersChapters(benchmarkPage(result), readFileSync(page, "utf8")));
     console.log("Written: docs/benchmarks.md\n");
   }
   await end(0);

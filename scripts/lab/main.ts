@@ -50,7 +50,7 @@ try {
   if (values.large) {
     const path = values.ours ? null : (process.env["PATH"] ?? "");
     const large = await measureLargeCatalog({ stack, root, path }, (line) => console.log(`  ${line}`));
-    show("At 10,000 tables", "npm run lab -- --large", largeCatalogChapter(large), values.write);
+    show("At 10,000 tables", "npm run lab -- --large --write", largeCatalogChapter(large), values.write);
     await end(0);
   }
   if (values.cost) {
@@ -58,7 +58,7 @@ try {
       console.log(`  ${line}`),
     );
     if (cost === null) await end(1, "pgbench is not on the PATH: it comes with Postgres' own packages.");
-    else show("What the schedule costs", "npm run lab -- --cost", costChapter(cost), values.write);
+    else show("What the schedule costs", "npm run lab -- --cost --write", costChapter(cost), values.write);
     await end(0);
   }
   const result = await runLab({
@@ -67,7 +67,7 @@ try {
     path: values.ours ? null : (process.env["PATH"] ?? ""),
     progress: (line) => console.log(`  ${line}`),
   });
-  show("The fault lab", "npm run lab", labChapter(result), values.write);
+  show("The fault lab", "npm run lab -- --write", labChapter(result), values.write);
   for (const { check, summary } of result.others) console.log(`Not seeded: ${check}: ${summary}`);
   if (values.keep !== undefined) writeFileSync(values.keep, JSON.stringify(result, null, 2));
   const wrong =
