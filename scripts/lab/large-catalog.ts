@@ -48,6 +48,9 @@ export async function measureLargeCatalog(
     const begun = performance.now();
     await fill(sql, progress);
     const fillMs = performance.now() - begun;
+    progress("calling the collectors, as the schedule does");
+    // Twice: the first snapshot of the statements only sets a mark.
+    for (let round = 0; round < 2; round += 1) await collect(sql);
     const cold = await ask(sql);
     const warm: Awaited<ReturnType<typeof ask>>[] = [];
     for (let round = 0; round < rounds; round += 1) warm.push(await ask(sql));
@@ -77,7 +80,7 @@ export function largeCatalogChapter(result: LargeCatalogResult): string {
   const p50 = percentile(result.warmMs, 50);
   const goal = (met: boolean): string => (met ? "met" : "missed");
   return [
-    `The stack's database with ${largeCatalog.tables.toLocaleString("en-US")} tables and ${(largeCatalog.tables * largeCatalog.indexesEach).toLocaleString("en-US")} indexes more (made in ${(result.fillMs / 1000).toFixed(0)} s). The runbook's report is \`runbook.health_check()\`, all checks, ${result.warmMs.length} times; the others are their commands, once each, standard output and error.`,
+    `The stack's database with ${largeCatalog.tables.toLocaleString("en-US")} tables and ${(largeCatalog.tables * largeCatalog.indexesEach).toLocaleString("en-US")} indexes more (made in ${(result.fillMs / 1000).toFixed(0)} s). The runbook's report is \`runbook.health_check()\`, all checks, after its collectors have run, ${result.warmMs.length} times; the others are their commands, once each, standard output and error.`,
     table(
       ["whole report", "ms", "bytes", "goal"],
       [
@@ -127,6 +130,11 @@ async function fill(sql: Sql, progress: (line: string) => void): Promise<void> {
   await sql.unsafe(
     "analyze pg_catalog.pg_class, pg_catalog.pg_attribute, pg_catalog.pg_index, pg_catalog.pg_depend, pg_catalog.pg_constraint",
   );
+}
+
+async function collect(sql: Sql): Promise<void> {
+  const collectors = await sql<{ name: string }[]>`select col.name from runbook.collector as col`;
+  for (const { name } of collectors) await sql`select runbook.collect(${name})`;
 }
 
 async function ask(

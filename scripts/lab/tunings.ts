@@ -5,5 +5,5 @@ export const tunings: readonly { check: string; thresholds: Record<string, numbe
   { check: "replication_slots", thresholds: { inactive_after_s: 5 } },
   { check: "slow_statements", thresholds: { busy_percent: 1 } },
   { check: "unused_indexes", thresholds: { window_days: 0 } },
-  { check: "vacuum_horizon", thresholds: { warning: 20, after_s: 5 } },
+  { check: "vacuum_horizon", thresholds: { warning: 20, after_s: 5, close_percent: 1 } },
 ];

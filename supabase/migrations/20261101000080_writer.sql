@@ -996,6 +996,39 @@ comment on function runbook.raise_table_locked() is
 'Raises 55P03 with the sessions that hold tables as a whole, if there are any.';
 revoke all on function runbook.raise_table_locked() from public;
 
+-- The same for the runbook's own tables, for requests that need nothing but these.
+create function runbook.raise_own_table_locked()
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_pids integer[];
+  v_names text;
+begin
+  select array_agg(distinct lck.pid), string_agg(distinct cls.relname, ', ')
+  into v_pids, v_names
+  from pg_catalog.pg_locks as lck
+  inner join pg_catalog.pg_class as cls on cls.oid = lck.relation
+  where lck.locktype = 'relation'
+    and lck.granted
+    and lck.pid <> pg_backend_pid()
+    and lck.mode = 'AccessExclusiveLock'
+    and cls.relkind in ('r', 'p')
+    and cls.relnamespace = 'runbook'::regnamespace;
+
+  if v_pids is not null then
+    perform runbook.raise_blocked(format('The runbook''s own table (%s)', v_names), v_pids);
+  end if;
+end;
+$$;
+
+comment on function runbook.raise_own_table_locked() is
+'Raises 55P03 with the sessions that hold tables of the runbook as a whole, if there are any.';
+revoke all on function runbook.raise_own_table_locked() from public;
+
 -- What keeps a row from being taken back: the columns that no longer hold what a run left.
 create function runbook.differences_of(name text, key jsonb, expected jsonb, actual jsonb)
 returns jsonb

@@ -113,10 +113,11 @@ begin
     and nsp.nspname = case when cardinality(v_parts) = 2 then v_parts[1] else 'public' end;
 
   if not found then
-    raise exception 'There is no relation %.', relation_of.name
-      using
-        errcode = 'P0002',
-        hint = 'Without a schema it is sought in public. Upper case needs double quotes.';
+    perform runbook.refuse_change_of(
+      'P0002',
+      format('There is no table or index %s.', left(relation_of.name, 140)),
+      'Without a schema it is sought in public. Upper case needs double quotes.'
+    );
   end if;
 
   return v_relation;

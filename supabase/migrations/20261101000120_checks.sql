@@ -56,21 +56,45 @@ as $$
           null,
           null
         )::runbook.finding
-      when stg.reset_val = 'on'
+      when fresh.is_read_only
         then row(
           'database_read_only',
           'critical',
           'database',
           'New sessions are read-only by default. The platform does this when the disk is full.',
-          jsonb_build_object('default_transaction_read_only', stg.reset_val),
-          'default_transaction_read_only',
+          jsonb_build_object('default_transaction_read_only', 'on'),
+          'default_transaction_read_only, as new sessions get it',
           null,
           null
         )::runbook.finding
     end
   )
-  from pg_catalog.pg_settings as stg
-  where stg.name = 'default_transaction_read_only';
+  from (
+    select coalesce(
+      -- What is set for the database or the role holds for new sessions, and not for this one when
+      -- it began before. The narrowest holds.
+      (
+        select split_part(cfg.setting, '=', 2)::boolean
+        from pg_catalog.pg_db_role_setting as drs
+        left join pg_catalog.pg_database as dat on dat.oid = drs.setdatabase
+        left join pg_catalog.pg_roles as rol on rol.oid = drs.setrole
+        cross join lateral unnest(drs.setconfig) as cfg (setting)
+        where (drs.setdatabase = 0 or dat.datname = current_database())
+          and (drs.setrole = 0 or rol.rolname = session_user)
+          and cfg.setting like 'default_transaction_read_only=%'
+        order by drs.setrole <> 0 desc, drs.setdatabase <> 0 desc
+        limit 1
+      ),
+      (
+        select stg.reset_val::boolean
+        from pg_catalog.pg_settings as stg
+        where stg.name = 'default_transaction_read_only'
+          -- Taken back since this session began.
+          and stg.source not in ('database', 'user', 'database user')
+      ),
+      false
+    ) as is_read_only
+  ) as fresh;
 $$;
 
 comment on function runbook.check_database_writable(jsonb) is

@@ -53,6 +53,7 @@ security invoker
 set search_path = ''
 set lock_timeout = '100ms'
 set jit = off
+set max_parallel_workers_per_gather = 0
 as $$
 declare
   v_started_at constant timestamptz := clock_timestamp();

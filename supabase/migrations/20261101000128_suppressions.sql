@@ -240,11 +240,13 @@ begin
     raise exception 'The check % could not look: %', v_check, v_entry ->> 'reason'
       using errcode = '55000', hint = 'Only what is found can be suppressed. Try again.';
   elsif not found then
-    raise exception 'The check % does not find % now.',
-      v_check, v_code || coalesce(' for ' || v_subject, '')
-      using
-        errcode = 'P0002',
-        hint = 'Only what is found can be suppressed. The health check says what there is.';
+    perform runbook.refuse_change_of(
+      'P0002',
+      format(
+        'The check %s does not find %s now.', v_check, v_code || coalesce(' for ' || v_subject, '')
+      ),
+      'Only what is found can be suppressed. The health check says what there is.'
+    );
   end if;
 
   v_summary := format(

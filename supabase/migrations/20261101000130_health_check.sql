@@ -184,6 +184,7 @@ stable
 security invoker
 set search_path = ''
 set timezone = 'UTC'
+set lock_timeout = '100ms'
 as $$
 declare
   v_suppressions constant jsonb := (
@@ -197,6 +198,7 @@ declare
   v_level record;
   v_suppressed integer;
   v_took_ms numeric;
+  v_scheduled_cost jsonb;
 begin
   if v_suppressions <> '[]' then
     select coalesce(
@@ -240,11 +242,19 @@ begin
     end loop;
   end if;
 
+  begin
+    v_scheduled_cost := runbook.scheduled_cost();
+  exception
+    -- Somebody changes the table of costs; the findings matter more.
+    when lock_not_available then
+      v_scheduled_cost := '{"reason": "A lock was not free."}';
+  end;
+
   return jsonb_build_object(
     'status', runbook.overall_status(v_entries),
     'checked_at', runbook.now(),
     'took_ms', v_took_ms,
-    'scheduled_cost', runbook.scheduled_cost(),
+    'scheduled_cost', v_scheduled_cost,
     'suppressed', v_suppressed,
     'checks', v_shown
   ) || case
@@ -373,6 +383,32 @@ comment on function runbook.wrapped(text, integer) is 'Text in lines of a greate
 revoke all on function runbook.wrapped(text, integer) from public;
 grant execute on function runbook.wrapped(text, integer) to runbook_viewer;
 
+-- A check's unit for a value: what is many is one where there is one.
+create function runbook.unit_text(value text, unit text)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when unit_text.value = '1'
+      then regexp_replace(
+        replace(replace(unit_text.unit, 'indexes', 'index'), ' and ', ' or '),
+        '([a-z]{2,}[^s])s\M',
+        '\1',
+        'g'
+      )
+    else unit_text.unit
+  end;
+$$;
+
+comment on function runbook.unit_text(text, text) is
+'The unit of a value: 2 tables, 1 table, 1 session waiting.';
+revoke all on function runbook.unit_text(text, text) from public;
+grant execute on function runbook.unit_text(text, text) to runbook_viewer;
+
 -- One entry of a report in words, unwrapped: what was asked, then what there is to say about it.
 create function runbook.entry_sentences(entry jsonb)
 returns setof text
@@ -390,7 +426,10 @@ as $$
   )
   select
     ttl.title || coalesce(
-      ': ' || (entry_sentences.entry ->> 'value') || coalesce(' ' || ttl.unit, ''),
+      ': ' || (entry_sentences.entry ->> 'value') || coalesce(
+        ' ' || runbook.unit_text(entry_sentences.entry ->> 'value', ttl.unit),
+        ''
+      ),
       ''
     ) || coalesce(
       (
@@ -602,12 +641,13 @@ set search_path = ''
 as $$
   with heading as (
     select format(
-      e'Health check: %s. %s\n%s, %s%s checks in %s ms',
+      e'Health check: %s. %s\n%s, %s%s %s in %s ms',
       report_text.report ->> 'status',
       runbook.status_sentence(report_text.report),
       runbook.utc_text((report_text.report ->> 'checked_at')::timestamptz),
       case when (report_text.report -> 'partial')::boolean then 'only ' else '' end,
       jsonb_array_length(report_text.report -> 'checks'),
+      case jsonb_array_length(report_text.report -> 'checks') when 1 then 'check' else 'checks' end,
       report_text.report ->> 'took_ms'
     ) || coalesce(
       e'\nThe schedule uses '

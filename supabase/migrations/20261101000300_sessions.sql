@@ -63,9 +63,15 @@ as $gist$
           '\?( ?, ?\?)+',
           '?, ..',
           'g'
-        )
-      ) as content
+        ),
+        -- The statement's end is not a sentence's.
+        ' ;'
+      )
+      -- Something was there, and is not told.
+      || case when cut.position is not null and told.content is not null then ' ..' else '' end
+        as content
     from told
+    cross join cut
   )
   select case
     when char_length(short.content) > statement_gist.length

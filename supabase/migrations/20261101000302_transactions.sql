@@ -308,6 +308,10 @@ revoke all on function runbook.check_long_queries(jsonb) from public;
 -- What keeps vacuum from removing rows that died since: the oldest transaction that somebody may
 -- still look at. The value is its age in transactions.
 --
+-- Who queues behind a session holds nearly the same: that is one cause and one finding, of the
+-- oldest who does not itself wait for a lock. The others are counted, since the next of them holds
+-- vacuum back as soon as the first is gone. What holds back only the catalogs is told apart.
+--
 -- Cost: pg_stat_activity, pg_replication_slots, pg_prepared_xacts, pg_stat_replication.
 -- Misses: a standby's query behind a slot; the slot is named, not the query. Temporary tables.
 create function runbook.check_vacuum_horizon(settings jsonb)
@@ -324,6 +328,10 @@ declare
   v_after constant interval := make_interval(
     secs => (check_vacuum_horizon.settings ->> 'after_s')::double precision
   );
+  -- Ages are sorted into steps of this factor, from the oldest down.
+  v_step constant double precision := 1 - least(
+    99, greatest(0.001, (check_vacuum_horizon.settings ->> 'close_percent')::double precision)
+  ) / 100;
   v_now constant timestamptz := clock_timestamp();
 begin
   if v_hidden is not null then
@@ -346,7 +354,9 @@ begin
         case when ses.can_signal
           then runbook.session_params(act.pid, act.backend_start)
         end as params,
-        case when ses.can_signal then 'End it.' else 'Only the platform can end it.' end as advice
+        case when ses.can_signal then 'End it.' else 'Only the platform can end it.' end as advice,
+        act.wait_event_type is not distinct from 'Lock' as is_waiting,
+        false as is_of_catalogs
       from pg_catalog.pg_stat_activity as act
       inner join runbook.sessions() as ses on ses.pid = act.pid
       where coalesce(act.backend_xmin, act.backend_xid) is not null
@@ -370,7 +380,9 @@ begin
         case
           when slt.xmin is null then 'It holds back the catalogs only. '
           else ''
-        end || 'Let its consumer catch up, or drop the slot.'
+        end || 'Let its consumer catch up, or drop the slot.',
+        false,
+        slt.xmin is null
       from pg_catalog.pg_replication_slots as slt
       where coalesce(slt.xmin, slt.catalog_xmin) is not null
       union all
@@ -381,7 +393,9 @@ begin
         pxa.prepared,
         null,
         null,
-        'Commit or roll it back.'
+        'Commit or roll it back.',
+        false,
+        false
       from pg_catalog.pg_prepared_xacts as pxa
       where pxa.database = current_database()
       union all
@@ -392,11 +406,13 @@ begin
         null,
         null,
         null,
-        'Look for a long query on the standby.'
+        'Look for a long query on the standby.',
+        false,
+        false
       from pg_catalog.pg_stat_replication as rep
       where rep.backend_xmin is not null
     ),
-    guilty as (
+    old as (
       select
         hld.subject,
         hld.who,
@@ -404,11 +420,57 @@ begin
         hld.since,
         hld.remediation,
         hld.params,
-        hld.advice
+        hld.advice,
+        hld.is_waiting,
+        hld.is_of_catalogs,
+        floor(
+          ln(
+            (max(hld.transactions) over (partition by hld.is_of_catalogs))::double precision
+            / hld.transactions
+          ) / -ln(v_step)
+        ) as step
       from holders as hld
-      where hld.transactions >= v_warning
+      where hld.transactions >= greatest(v_warning, 1)
         and (hld.since is null or hld.since < v_now - v_after)
-      order by hld.transactions desc
+    ),
+    ranked as (
+      select
+        old.subject,
+        old.who,
+        old.transactions,
+        old.since,
+        old.remediation,
+        old.params,
+        old.advice,
+        old.is_of_catalogs,
+        row_number() over worst_first as place,
+        count(*) over same_cause - 1 as others,
+        array_agg(left(old.who, 110)) over (
+          worst_first rows between 1 following and 10 following
+        ) as close_behind
+      from old
+      window
+        same_cause as (partition by old.is_of_catalogs, old.step),
+        worst_first as (
+          partition by old.is_of_catalogs, old.step
+          order by old.is_waiting, old.transactions desc, old.since, old.subject
+        )
+    ),
+    guilty as (
+      select
+        rnk.subject,
+        rnk.who,
+        rnk.transactions,
+        rnk.since,
+        rnk.remediation,
+        rnk.params,
+        rnk.advice,
+        rnk.others,
+        rnk.close_behind,
+        rnk.is_of_catalogs
+      from ranked as rnk
+      where rnk.place = 1
+      order by rnk.transactions desc, rnk.is_of_catalogs
       limit 100
     )
     select row(
@@ -422,18 +484,28 @@ begin
               gty.subject,
               format(
                 'Rows that died in the last %s transactions%s cannot be vacuumed: %s may still '
-                'look at them. %s',
+                'look at them. %s%s',
                 to_char(gty.transactions, 'FM999,999,999,999'),
-                coalesce(format(' (%s)', runbook.duration_text(v_now - gty.since)), ''),
+                coalesce(' (' || runbook.duration_text(v_now - gty.since) || ')', ''),
                 left(gty.who, 110),
-                gty.advice
+                gty.advice,
+                case gty.others
+                  when 0 then ''
+                  when 1 then ' Another one is close behind.'
+                  else format(' %s others are close behind.', gty.others)
+                end
               ),
-              jsonb_build_object('transactions', gty.transactions, 'since', gty.since),
+              jsonb_build_object(
+                'transactions', gty.transactions,
+                'since', gty.since,
+                'others', gty.others,
+                'close_behind', coalesce(to_jsonb(gty.close_behind), '[]')
+              ),
               'the oldest xmin and xid, compared with the next transaction id',
               gty.remediation,
               gty.params
             )::runbook.finding
-            order by gty.transactions desc
+            order by gty.transactions desc, gty.is_of_catalogs
           )
           from guilty as gty
         ),
@@ -508,6 +580,7 @@ values
     'activity',
     'transactions',
     -- Ours: 1 and 10 million of the 200 million at which autovacuum_freeze_max_age forces a vacuum.
-    '{"warning": 1000000, "critical": 10000000, "after_s": 300}',
+    -- Holders within a tenth of each other are one finding: to be rid of one gains no more.
+    '{"warning": 1000000, "critical": 10000000, "after_s": 300, "close_percent": 10}',
     '{"vacuum_held_back": "Dead rows of many transactions cannot be removed."}'
   );

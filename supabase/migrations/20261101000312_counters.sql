@@ -172,7 +172,8 @@ comment on function runbook.counted_since(interval) is
 'What this database and the server counted in about the given time up to now.';
 revoke all on function runbook.counted_since(interval) from public;
 
--- A count as one a day: what a shorter time counted is not made larger by guessing.
+-- A count as one a day: what a shorter time counted is not made larger by guessing. Nor do the
+-- checks below say of minutes what they are asked of hours: each has the least time that it judges.
 create function runbook.per_day(number numeric, seconds numeric)
 returns numeric
 language sql
@@ -225,6 +226,58 @@ $$;
 comment on function runbook.in_the_last(numeric) is '" in the last 23 h 4 min", or nothing.';
 revoke all on function runbook.in_the_last(numeric) from public;
 
+-- What a figure of runbook.per_day is said of: the time itself, as long as it is less than a day.
+create function runbook.a_day_or_less(seconds numeric)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when a_day_or_less.seconds <= 86400 then runbook.in_the_last(a_day_or_less.seconds)
+    else ' a day'
+  end;
+$$;
+
+comment on function runbook.a_day_or_less(numeric) is '" in the last 5 h 0 min", or " a day".';
+revoke all on function runbook.a_day_or_less(numeric) from public;
+
+-- The row of a check that has not been counting for long enough; null where it has. An unknown
+-- time is as long as the server has been running since its statistics were made.
+create function runbook.counted_too_shortly(
+  check_name text,
+  seconds numeric,
+  least_seconds numeric
+)
+returns runbook.finding
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when counted_too_shortly.seconds < counted_too_shortly.least_seconds
+      then runbook.not_applicable(
+        counted_too_shortly.check_name,
+        format(
+          'It has been counted for %s; it can be told from %s on.',
+          runbook.duration_text(
+            make_interval(secs => counted_too_shortly.seconds::double precision)
+          ),
+          runbook.duration_text(
+            make_interval(secs => counted_too_shortly.least_seconds::double precision)
+          )
+        )
+      )
+  end;
+$$;
+
+comment on function runbook.counted_too_shortly(text, numeric, numeric) is
+'Why a check of counters cannot tell yet, as a finding''s row; null where it can.';
+revoke all on function runbook.counted_too_shortly(text, numeric, numeric) from public;
+
 -- Keeps the counters, one row a call.
 create function runbook.collect_database_counters(keep interval)
 returns bigint
@@ -256,7 +309,8 @@ values (
 );
 
 -- How many of the blocks that were asked for in the last day were found in shared buffers, in
--- percent. Null when there was too little traffic to tell.
+-- percent. Null when there was too little traffic to tell, or too little time: what has just been
+-- started, restored or emptied reads everything once.
 --
 -- Cost: counters; no lock.
 -- Misses: what the operating system had in its own cache, which is not as slow as a disk.
@@ -270,10 +324,19 @@ as $$
 declare
   v_counted record;
   v_percent numeric;
+  v_obstacle runbook.finding;
 begin
   select cnt.has_snapshot, cnt.seconds, cnt.blocks_hit, cnt.blocks_read
   into v_counted
   from runbook.counted_since('1 day') as cnt;
+
+  v_obstacle := runbook.counted_too_shortly(
+    'cache_hit', v_counted.seconds, (check_cache_hit.settings ->> 'least_s')::numeric
+  );
+
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
 
   if v_counted.blocks_hit + v_counted.blocks_read
     < (check_cache_hit.settings ->> 'least_blocks')::numeric
@@ -361,9 +424,10 @@ begin
           'warning',
           'temporary files',
           format(
-            'Statements wrote %s MB a day to %s, because sorting and joining did not fit into '
+            'Statements wrote %s MB%s to %s, because sorting and joining did not fit into '
             'work_mem (%s). Give the statements an index, or one role more work_mem.',
             v_megabytes,
+            runbook.a_day_or_less(v_counted.seconds),
             runbook.counted(v_counted.temp_files, 'temporary file'),
             current_setting('work_mem')
           ),
@@ -427,9 +491,10 @@ begin
           'warning',
           'deadlocks',
           format(
-            '%s a day: transactions lock the same rows in different orders, and one is ended. The '
+            '%s%s: transactions lock the same rows in different orders, and one is ended. The '
             'server''s log names the statements (search it for "deadlock detected").',
-            runbook.counted(trunc(v_deadlocks)::bigint, 'deadlock')
+            runbook.counted(trunc(v_deadlocks)::bigint, 'deadlock'),
+            runbook.a_day_or_less(v_counted.seconds)
           ),
           jsonb_build_object(
             'deadlocks', v_counted.deadlocks,
@@ -449,7 +514,7 @@ comment on function runbook.check_deadlocks(jsonb) is
 revoke all on function runbook.check_deadlocks(jsonb) from public;
 
 -- How many checkpoints an hour came before their time, because the log had grown to max_wal_size.
--- Null when nothing is known of a whole hour.
+-- Of less than an hour it is their number, so that one burst makes no rate.
 --
 -- Cost: counters; no lock.
 -- Misses: why the log grew; a backup or a CHECKPOINT by hand counts as requested, too.
@@ -463,6 +528,7 @@ as $$
 declare
   v_counted record;
   v_per_hour numeric;
+  v_obstacle runbook.finding;
 begin
   select
     cnt.has_snapshot,
@@ -472,12 +538,18 @@ begin
   into v_counted
   from runbook.counted_since('1 hour') as cnt;
 
-  if v_counted.checkpoint_seconds is null or v_counted.checkpoint_seconds < 1800 then
-    return runbook.check_answer(null, null);
+  v_obstacle := runbook.counted_too_shortly(
+    'checkpoints',
+    coalesce(v_counted.checkpoint_seconds, 0),
+    (check_checkpoints.settings ->> 'least_s')::numeric
+  );
+
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
   end if;
 
   v_per_hour := round(
-    3600 * v_counted.checkpoints_requested / v_counted.checkpoint_seconds, 1
+    v_counted.checkpoints_requested / greatest(v_counted.checkpoint_seconds / 3600, 1), 1
   );
 
   return runbook.check_answer(
@@ -490,9 +562,9 @@ begin
           'warning',
           'checkpoints',
           format(
-            '%s checkpoints an hour were forced%s, %s came in their time: the log reaches '
+            '%s checkpoints were forced%s, %s came in their time: the log reaches '
             'max_wal_size (%s) too soon. Raise it, or look at what writes so much.',
-            v_per_hour,
+            v_counted.checkpoints_requested,
             runbook.in_the_last(v_counted.checkpoint_seconds),
             v_counted.checkpoints_timed,
             current_setting('max_wal_size')
@@ -538,8 +610,9 @@ values
     'limits',
     '% hit',
     -- Supabase's guide wants 99 %; a night with a report or a restart in it comes to less, so the
-    -- warning is at 95. Below 50,000 blocks the figure is noise (measured).
-    '{"warning": 95, "least_blocks": 50000}',
+    -- warning is at 95. Below 50,000 blocks the figure is noise (measured), and within a quarter of
+    -- an hour one report makes it.
+    '{"warning": 95, "least_blocks": 50000, "least_s": 900}',
     '{"cache_hit_low": "Many blocks are not found in shared buffers."}'
   ),
   (
@@ -575,6 +648,7 @@ values
     'limits',
     'forced an hour',
     -- One in five minutes: as often as checkpoint_timeout makes them in quiet hours.
-    '{"warning": 12}',
+    -- Below half an hour a backup and a restart are most of them.
+    '{"warning": 12, "least_s": 1800}',
     '{"checkpoints_too_frequent": "The log grows so fast that checkpoints are forced."}'
   );

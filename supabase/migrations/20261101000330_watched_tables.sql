@@ -1,9 +1,10 @@
 -- Which tables the checks of indexes and statements look at, and for how long the server has been
 -- counting. Both are asked by many checks, so each is said once.
--- Relies on: catalogs and statistics functions only; nothing here takes a lock on a user's table.
+-- Relies on: runbook.application_schema, catalogs and statistics functions; nothing here takes a
+-- lock on a user's table.
 
--- The platform's own schemas are left out: their tables belong to roles that `postgres` is not a
--- member of, so that what is wrong with them cannot be mended here.
+-- The platform's own schemas are left out, and tables of roles that `postgres` is not a member of:
+-- what is wrong with them cannot be mended here.
 create view runbook.watched_relation
 with (security_invoker = true)
 as
@@ -27,29 +28,24 @@ select
   rel.relowner as owner
 from pg_catalog.pg_class as rel
 where rel.relkind in ('r', 'p', 'm')
-  -- Found once: as a join it would be guessed to be tiny, and pg_class read once a schema.
-  and rel.relnamespace = any (
+  -- Arrays, so that each is found once; as joins they would be guessed to be tiny.
+  and rel.relnamespace = any (array(select aps.oid from runbook.application_schema as aps))
+  and rel.relowner = any (
     array(
-      select nsp.oid
-      from pg_catalog.pg_namespace as nsp
-      where nsp.nspname !~ '^pg_'
-        and nsp.nspname <> all (
-          array[
-            'information_schema', 'runbook', 'auth', 'storage', 'realtime', '_realtime',
-            '_analytics', 'extensions', 'graphql', 'graphql_public', 'net', 'cron', 'vault',
-            'pgsodium', 'pgbouncer', 'pgtle', 'supabase_functions', 'supabase_migrations'
-          ]
-        )
+      select rol.oid
+      from pg_catalog.pg_roles as rol
+      where pg_has_role(rol.oid, 'usage')
     )
   )
-  and pg_has_role(rel.relowner, 'usage')
   -- What an extension brought, such as the list of coordinate systems of PostGIS.
-  and rel.oid not in (
-    select dep.objid
-    from pg_catalog.pg_depend as dep
-    where dep.classid = 'pg_catalog.pg_class'::regclass
-      and dep.refclassid = 'pg_catalog.pg_extension'::regclass
-      and dep.deptype = 'e'
+  and rel.oid <> all (
+    array(
+      select dep.objid
+      from pg_catalog.pg_depend as dep
+      where dep.classid = 'pg_catalog.pg_class'::regclass
+        and dep.refclassid = 'pg_catalog.pg_extension'::regclass
+        and dep.deptype = 'e'
+    )
   );
 
 comment on view runbook.watched_relation is

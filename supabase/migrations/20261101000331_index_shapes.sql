@@ -404,6 +404,12 @@ as $$
       brk.relation,
       brk.kind,
       brk.is_unique,
+      -- One whose build or drop broke off early is passed over by writes, too.
+      (
+        select idx.indisready
+        from pg_catalog.pg_index as idx
+        where idx.indexrelid = brk.index
+      ) as is_written,
       brk.pages * current_setting('block_size')::bigint as bytes,
       row_number() over (order by brk.kind desc, brk.pages desc, brk.index) as position
     from broken as brk
@@ -424,6 +430,7 @@ as $$
       fnd.kind,
       fnd.bytes,
       fnd.is_unique,
+      fnd.is_written,
       runbook.relation_name(fnd.index) as name,
       runbook.relation_name(fnd.relation) as table_name
     from found as fnd
@@ -447,10 +454,11 @@ as $$
                   nmd.table_name
                 )
               else format(
-                '%s on %s is invalid: its build failed or was cancelled. No query uses it, every '
-                'write pays for it%s. Drop it, then build it again.',
+                '%s on %s is invalid: its build, or its drop, failed or was cancelled. No query uses '
+                'it%s%s. Drop it, then build it again if it is needed.',
                 nmd.name,
                 nmd.table_name,
+                case when nmd.is_written then ', every write pays for it' else '' end,
                 case when nmd.is_unique then ', and nothing is sure to be unique' else '' end
               )
             end,
@@ -488,7 +496,7 @@ values
   (
     'invalid_indexes',
     'Invalid indexes',
-    'What a failed CREATE INDEX CONCURRENTLY left behind: no query uses it, every write pays.',
+    'What a failed CREATE INDEX CONCURRENTLY left behind: no query uses it, writes may pay.',
     'runbook.check_invalid_indexes',
     300,
     'indexes',

@@ -55,7 +55,13 @@ begin
   ),
   horizons as materialized (
     select hrz.since, hrz.description
-    from runbook.oldest_horizon(v_horizon_age) as hrz
+    -- When a vacuum of just now left them, whoever has been there since then is in the way.
+    from runbook.oldest_horizon(
+      case
+        when exists (select from piles as pil where pil.vacuumed_at > v_recently) then '0'
+        else v_horizon_age
+      end
+    ) as hrz
     where hrz.description is not null
       and exists (select from piles)
   ),
@@ -126,7 +132,7 @@ begin
                 left(nmd.holder, 120)
               )
               else format(
-                'and does not come; it was %s. Vacuum it, and see whether autovacuum keeps up.',
+                'and has not come yet; it was %s. Vacuum it, and see whether autovacuum keeps up.',
                 coalesce('vacuumed last at ' || runbook.utc_text(nmd.vacuumed_at), 'never vacuumed')
               )
             end
@@ -292,9 +298,9 @@ begin
   with recursive parts as (
     select rel.oid as root, inh.inhrelid as part
     from pg_catalog.pg_class as rel
-    inner join runbook.application_schema as aps on aps.oid = rel.relnamespace
     inner join pg_catalog.pg_inherits as inh on inh.inhparent = rel.oid
     where rel.relkind = 'p'
+      and rel.relnamespace = any (array(select aps.oid from runbook.application_schema as aps))
       and not rel.relispartition
       and rel.reltuples < 0
     union all
@@ -315,8 +321,8 @@ begin
       ) as analyzed_at,
       pg_stat_get_last_autoanalyze_time(vst.relation) as came_at
     from runbook.vacuum_state as vst
-    inner join runbook.application_schema as aps on aps.oid = vst.schema
     where not vst.is_toast
+      and vst.schema = any (array(select aps.oid from runbook.application_schema as aps))
       and (vst.live_rows >= v_min_rows or vst.changed_rows >= v_min_rows)
       and not exists (
         select

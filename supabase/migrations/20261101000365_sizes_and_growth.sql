@@ -450,7 +450,7 @@ begin
             fst.name,
             pg_size_pretty(fst.grown_bytes),
             fst.days,
-            coalesce(format(' (%s %%)', fst.percent), ''),
+            coalesce(' (' || fst.percent || ' %)', ''),
             pg_size_pretty(fst.bytes_per_day),
             pg_size_pretty(fst.bytes)
           ),

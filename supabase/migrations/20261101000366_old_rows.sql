@@ -74,9 +74,9 @@ begin
       rel.reltuples::numeric as rows,
       current_setting('block_size')::numeric * rel.relpages as bytes
     from pg_catalog.pg_class as rel
-    inner join runbook.application_schema as aps on aps.oid = rel.relnamespace
     inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
     where rel.relkind = 'r'
+      and rel.relnamespace = any (array(select aps.oid from runbook.application_schema as aps))
       and not rel.relispartition
       and rel.relpersistence <> 't'
       and rel.reltuples >= v_min_rows

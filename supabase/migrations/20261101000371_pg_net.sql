@@ -123,7 +123,7 @@ begin
         v_sent.timed_out,
         v_sent.unsent,
         v_sent.refused,
-        coalesce(format(' (mostly %s)', v_sent.status), ''),
+        coalesce(' (mostly ' || v_sent.status || ')', ''),
         case
           when v_sent.timed_out + v_sent.unsent >= v_sent.refused
             then format('%s. It may help: select net.worker_restart();', v_sent.error)

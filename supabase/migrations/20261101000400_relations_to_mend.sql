@@ -19,26 +19,6 @@ comment on type runbook.mendable_relation is
 
 revoke all on type runbook.mendable_relation from public;
 
--- Schemas that the platform keeps to itself.
-create function runbook.platform_schemas()
-returns text[]
-language sql
-immutable
-parallel safe
-security invoker
-set search_path = ''
-as $$
-  select array[
-    'auth', 'cron', 'extensions', 'graphql', 'graphql_public', 'net', 'pgbouncer', 'pgmq',
-    'pgsodium', 'pgsodium_masks', 'realtime', 'repack', 'runbook', 'storage',
-    'supabase_functions', 'supabase_migrations', 'vault'
-  ];
-$$;
-
-comment on function runbook.platform_schemas() is
-'The schemas of the platform and of the runbook, whose tables keep their shape.';
-revoke all on function runbook.platform_schemas() from public;
-
 -- Finds a relation for a remediation. System catalogs and temporary tables are refused.
 create function runbook.relation_to_mend(name text)
 returns runbook.mendable_relation
@@ -61,7 +41,7 @@ begin
     -- -1 says that nobody has counted
     nullif(rel.reltuples, -1)::bigint,
     pg_has_role(rel.relowner, 'usage'),
-    nsp.nspname = any (runbook.platform_schemas()) or nsp.nspname like 'pgsodium%',
+    not runbook.is_application_schema(nsp.oid),
     nsp.nspname
   into
     v_found.relation,

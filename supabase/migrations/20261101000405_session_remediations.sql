@@ -184,7 +184,7 @@ revoke all on function runbook.process_refusal(text, text, integer) from public;
 -- The session that parameters name, if it may be signalled. What it runs is not told: it may hold
 -- anybody's data.
 --
--- Cost: pg_stat_activity; pg_blocking_pids for each session that waits for a lock.
+-- Cost: pg_stat_activity, pg_locks; pg_blocking_pids for each session that waits for a lock.
 create function runbook.session_to_signal(params jsonb)
 returns runbook.signalled_session
 language plpgsql
@@ -210,17 +210,16 @@ begin
     act.state,
     act.state is null or act.state not like 'idle%',
     format(
-      'session %s (%s, %s), %s since %s',
+      'session %s (%s, %s), %s since %s%s',
       act.pid,
       coalesce(act.usename, 'unknown role'),
       coalesce(nullif(act.application_name, ''), 'without a name'),
       coalesce(act.state, 'of unknown state'),
-      runbook.utc_text(
-        case
-          when act.state like 'idle in transaction%' then act.xact_start
-          else act.state_change
-        end
-      )
+      runbook.utc_text(act.state_change),
+      case
+        when act.state like 'idle in transaction%'
+          then format(' (its transaction began at %s)', runbook.utc_text(act.xact_start))
+      end
     ),
     runbook.process_refusal(act.backend_type, act.query, act.leader_pid),
     coalesce(rol.rolsuper, false)
@@ -269,11 +268,21 @@ begin
     );
   end if;
 
-  select count(*)
+  -- Those behind the waiting ones, too, as the finding of a blocker counts them.
+  with recursive waits as materialized (
+    select wts.pid, wts.blockers
+    from runbook.lock_waits() as wts
+  ),
+  behind as (
+    select v_pid::bigint as pid
+    union
+    select wts.pid
+    from behind as bhd
+    inner join waits as wts on bhd.pid = any (wts.blockers)
+  )
+  select count(*) - 1
   into v_session.waiting
-  from pg_catalog.pg_stat_activity as act
-  where act.wait_event_type = 'Lock'
-    and v_pid = any (pg_blocking_pids(act.pid));
+  from behind as bhd;
 
   return v_session;
 end;
@@ -361,8 +370,12 @@ begin
     'terminate_backend',
     jsonb_build_object('pid', v_session.pid, 'backend_start', v_session.backend_start),
     format(
-      'End %s. What its transaction did is rolled back.%s',
+      'End %s. %s%s',
       v_session.description,
+      case v_session.state
+        when 'idle' then 'It has no transaction open.'
+        else 'What its transaction did is rolled back.'
+      end,
       runbook.waiting_text(v_session.waiting)
     )
   );

@@ -391,45 +391,14 @@ as $$
   left join pg_catalog.pg_constraint as con on con.conindid = idx.indexrelid
   left join pg_catalog.pg_inherits as inh on inh.inhrelid = idx.indexrelid
   where idx.indexrelid = index_duty.index
-  order by con.conname
+  -- Its own constraint before the foreign keys that refer to it.
+  order by con.contype = 'f', con.conname
   limit 1;
 $$;
 
 comment on function runbook.index_duty(oid) is
 'The constraint, replica identity or partitioned index that an index serves, in words, or null.';
 revoke all on function runbook.index_duty(oid) from public;
-
--- Whether a foreign key of the index's table begins with the index's columns: without the index,
--- each deletion from the other table reads this one whole. Answers the key, or null.
-create function runbook.foreign_key_served(index oid)
-returns text
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select con.conname::text collate "default"
-  from pg_catalog.pg_index as idx
-  inner join pg_catalog.pg_constraint as con on con.conrelid = idx.indrelid and con.contype = 'f'
-  where idx.indexrelid = foreign_key_served.index
-    and idx.indpred is null
-    and (idx.indkey::smallint[])[0:cardinality(con.conkey) - 1] @> con.conkey
-    and not exists (
-      select
-      from pg_catalog.pg_index as other
-      where other.indrelid = idx.indrelid
-        and other.indexrelid <> idx.indexrelid
-        and other.indisvalid
-        and other.indpred is null
-        and (other.indkey::smallint[])[0:cardinality(con.conkey) - 1] @> con.conkey
-    )
-  order by con.conname
-  limit 1;
-$$;
-
-comment on function runbook.foreign_key_served(oid) is
-'A foreign key that only this index serves, or null.';
-revoke all on function runbook.foreign_key_served(oid) from public;
 
 -- For how many days an index must have gone unused before it may go; the check's own figure.
 create function runbook.evidence_days()
@@ -455,30 +424,8 @@ comment on function runbook.evidence_days() is
 'Days without use after which an index may be dropped as unused.';
 revoke all on function runbook.evidence_days() from public;
 
--- When an index was last used, as far as Postgres says; from version 16 on it does.
-create function runbook.last_use_of_index(index oid)
-returns timestamptz
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_last timestamptz;
-begin
-  if current_setting('server_version_num')::integer >= 160000 then
-    execute 'select pg_catalog.pg_stat_get_lastscan($1)' into v_last using last_use_of_index.index;
-  end if;
-
-  return v_last;
-end;
-$$;
-
-comment on function runbook.last_use_of_index(oid) is
-'When an index was last read by; null where that is not known.';
-revoke all on function runbook.last_use_of_index(oid) from public;
-
--- Refuses to drop an index of which it is not known for long enough that nobody needs it.
+-- Refuses to drop an index of which it is not known for long enough that nobody needs it. Asks what
+-- the check of unused indexes asks, so that the two never disagree.
 create function runbook.refuse_needed_index(index oid, name text)
 returns void
 language plpgsql
@@ -490,63 +437,58 @@ declare
   v_window constant interval := make_interval(
     secs => (86400 * runbook.evidence_days())::double precision
   );
-  v_since constant timestamptz := runbook.statistics_since();
-  v_last constant timestamptz := runbook.last_use_of_index(refuse_needed_index.index);
+  v_reason constant text := runbook.index_kept_because(refuse_needed_index.index);
   v_scans bigint;
-  v_is_unique boolean;
-  v_foreign_key constant text := runbook.foreign_key_served(refuse_needed_index.index);
+  v_unused_since timestamptz;
 begin
-  perform pg_stat_clear_snapshot();
-
-  select pg_stat_get_numscans(idx.indexrelid), idx.indisunique
-  into v_scans, v_is_unique
-  from pg_catalog.pg_index as idx
-  where idx.indexrelid = refuse_needed_index.index;
-
-  if v_is_unique then
+  if v_reason is not null then
     perform runbook.refuse_change_of(
       '55000',
-      format('%s keeps values unique, which is a rule, used or not.', refuse_needed_index.name),
-      'Drop it by hand, if the rule is to go.'
-    );
-  elsif v_foreign_key is not null then
-    perform runbook.refuse_change_of(
-      '55000',
-      format(
-        '%s serves the foreign key %I: without it, each deletion there reads this table whole.',
-        refuse_needed_index.name,
-        v_foreign_key
-      ),
+      format('%s must stay. %s', refuse_needed_index.name, v_reason),
       'Keep it, or drop it by hand.'
     );
-  elsif v_scans > 0 and coalesce(v_last > clock_timestamp() - v_window, true) then
+  end if;
+
+  perform pg_stat_clear_snapshot();
+
+  select dis.scans, dis.unused_since
+  into v_scans, v_unused_since
+  from pg_catalog.pg_class as rel
+  -- Of those that are as large.
+  cross join lateral runbook.index_disuse(
+    rel.relpages * current_setting('block_size')::bigint
+  ) as dis
+  where rel.oid = refuse_needed_index.index
+    and dis.index = rel.oid;
+
+  if v_unused_since is null and v_scans > 0 then
     perform runbook.refuse_change_of(
       '55000',
-      format(
-        '%s is in use: %s scans%s.',
-        refuse_needed_index.name,
-        v_scans,
-        coalesce(', the last ' || runbook.utc_text(v_last), ' since the statistics began')
-      ),
+      format('%s is in use: %s scans were counted.', refuse_needed_index.name, v_scans),
       'An index that is used is dropped by hand only.'
     );
-  elsif coalesce(v_since > clock_timestamp() - v_window, false) then
+  elsif v_unused_since is null then
+    perform runbook.refuse_change_of(
+      '55000',
+      format('Nobody knows since when %s is unused, or how old it is.', refuse_needed_index.name),
+      'The runbook watches indexes of 256 kB and more, once an hour; drop a smaller one by hand.'
+    );
+  elsif v_unused_since > clock_timestamp() - v_window then
     perform runbook.refuse_change_of(
       '55000',
       format(
-        'Whether %s is used has been counted since %s only, which is too short to tell.',
+        'That %s is not used is known since %s only, which is too short to tell.',
         refuse_needed_index.name,
-        runbook.utc_text(v_since)
+        runbook.utc_text(v_unused_since)
       ),
-      format('Ask again %s.', 'on ' || runbook.utc_text(v_since + v_window))
+      format('Ask again on %s.', runbook.utc_text(v_unused_since + v_window))
     );
   end if;
 end;
 $$;
 
 comment on function runbook.refuse_needed_index(oid, text) is
-'Raises 55000 for an index that is unique, serves a foreign key, is in use, or has not been watched
-for long enough.';
+'Raises 55000 for an index that must stay, is in use, or is not known to be unused for long enough.';
 revoke all on function runbook.refuse_needed_index(oid, text) from public;
 
 -- Declares that an index be dropped concurrently. It comes back from its definition.

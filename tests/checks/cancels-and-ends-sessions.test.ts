@@ -96,6 +96,7 @@ describe("cancel-query", () => {
       status: 409,
       body: { code: "REFUSED", hint: expect.stringContaining("terminate-connection") },
     });
+    expect(applied.body["message"]).toMatch(/idle in transaction since .* \(its transaction began at /);
   });
 });
 
@@ -129,6 +130,27 @@ describe("terminate-connection", () => {
     expectRefusal(answer, 404, "NOT_FOUND");
     expect(answer.body["message"]).toMatch(/another has its number/);
     expect(await isAlive(sql, session.pid)).toBe(true);
+  });
+
+  it("says how many wait behind the session, in the second row too", async () => {
+    const [first, second, third] = [
+      await openSession("cures head"),
+      await openSession("cures waits"),
+      await openSession("cures waits behind"),
+    ];
+    await first.sql.unsafe("begin; select pg_advisory_xact_lock(4712)").simple();
+    await second.sql.unsafe("begin; select pg_advisory_xact_lock(4713)").simple();
+    const waits = [begin(second.sql`select pg_advisory_xact_lock(4712)`)];
+    await inState(sql, second.pid, "active");
+    waits.push(begin(third.sql`select pg_advisory_xact_lock(4713)`));
+    const summary = async (): Promise<string> =>
+      (await call("terminate-connection", { headers: admin, json: { pid: first.pid, dry_run: true } })).text;
+    await expect.poll(summary).toContain("2 sessions wait for it.");
+    expect(await summary()).toContain("What its transaction did is rolled back.");
+    await first.sql.unsafe("rollback").simple();
+    await second.sql.unsafe("rollback").simple();
+    expect(await Promise.all(waits)).toEqual(["done", "done"]);
+    expect(await summary()).toContain("It has no transaction open.");
   });
 
   it("is done once when two ask at the same time", async () => {

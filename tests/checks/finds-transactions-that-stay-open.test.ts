@@ -165,7 +165,7 @@ describe("long_transactions", () => {
 });
 
 describe("vacuum_horizon", () => {
-  const soon = { warning: 10, after_s: 0 };
+  const soon = { warning: 10, after_s: 0, close_percent: 1 };
 
   async function useTransactions(): Promise<void> {
     for (let index = 0; index < 12; index += 1) await asker`select txid_current()`;
@@ -185,6 +185,7 @@ describe("vacuum_horizon", () => {
     await asker`select pg_create_logical_replication_slot('checks_test', 'pgoutput')`;
     const session = await openSession("postgres", "report");
     await session.sql.unsafe("begin isolation level repeatable read; select count(*) from checks_test.note");
+    await asker`select txid_current()`;
     const preparer = await openSession("postgres");
     await preparer.sql.unsafe(
       "begin; update checks_test.note set content = 'p' where id = 2; prepare transaction 'horizon'",
@@ -200,12 +201,46 @@ describe("vacuum_horizon", () => {
           ["prepared transaction horizon", null],
         ]),
       );
+      const slot = entry.findings.find(({ subject }) => subject === "slot checks_test");
+      expect(slot?.summary).toMatch(/transactions cannot be vacuumed: replication slot checks_test may/);
+      const together = await runCheck("vacuum_horizon", { ...soon, close_percent: 50 });
+      const bySubject = together.findings.toSorted((one, other) => one.subject.localeCompare(other.subject));
+      expect(bySubject).toMatchObject([
+        {
+          subject: `pid ${session.pid}`,
+          summary: expect.stringMatching(/\d s\) cannot .* Another one is close behind\.$/),
+          evidence: { others: 1, close_behind: [expect.stringMatching(/^prepared transaction horizon /)] },
+        },
+        { subject: "slot checks_test", evidence: { others: 0, close_behind: [] } },
+      ]);
     } finally {
       await asker`rollback prepared 'horizon'`;
       await asker`select pg_drop_replication_slot('checks_test')`;
     }
     await session.sql`rollback`;
     expect(await runCheck("vacuum_horizon", soon)).toMatchObject({ status: "ok", findings: [] });
+  });
+});
+
+describe("vacuum_horizon of a queue", () => {
+  it("names the root once, though who waits behind it began earlier", async () => {
+    const waiter = await openSession("postgres", "waits");
+    await waiter.sql.unsafe("begin isolation level repeatable read; select count(*) from checks_test.note");
+    await asker`select txid_current()`;
+    const root = await openSession("postgres", "forgotten");
+    await root.sql.unsafe(
+      "begin; lock table checks_test.note in share row exclusive mode; select txid_current()",
+    );
+    void waiter.start("update checks_test.note set content = 'w' where id = 1");
+    await untilWaiting(1);
+    for (let index = 0; index < 20; index += 1) await asker`select txid_current()`;
+    const { findings } = await runCheck("vacuum_horizon", { warning: 10, after_s: 0, close_percent: 50 });
+    expect(findings).toMatchObject([
+      {
+        subject: `pid ${root.pid}`,
+        evidence: { others: 1, close_behind: [expect.stringContaining("waits")] },
+      },
+    ]);
   });
 });
 

@@ -53,9 +53,33 @@ describe("the check of invalid indexes", () => {
         severity: "warning",
         remediation: "drop-index",
         params: { index: "invalid_lab.page_once_idx" },
+        summary: expect.stringContaining("No query uses it, and nothing is sure to be unique."),
       },
     ]);
     await sql`drop index invalid_lab.page_once_idx`;
     expect(await invalid()).toEqual([]);
+  });
+
+  it("says of one that broke off late that every write pays for it", async () => {
+    // A snapshot from before, of a session that does not write to the table.
+    await writer`begin isolation level repeatable read`;
+    await writer`select 1`;
+    const build = builder`create index concurrently page_late_idx on invalid_lab.page (name)`.execute();
+    const broken = expect(build).rejects.toThrow(/user request/);
+    await expect
+      .poll(
+        () => sql`
+          select pg_cancel_backend(pid)
+          from pg_stat_progress_create_index
+          where phase = 'waiting for old snapshots'`,
+      )
+      .toHaveLength(1);
+    await broken;
+    await writer`commit`;
+    const { findings } = await ask(sql, "invalid_indexes");
+    expect(findings).toMatchObject([
+      { subject: "invalid_lab.page_late_idx", summary: expect.stringContaining("every write pays for it") },
+    ]);
+    await sql`drop index invalid_lab.page_late_idx`;
   });
 });

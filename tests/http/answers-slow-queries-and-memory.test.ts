@@ -69,7 +69,9 @@ describe("suppress-finding", () => {
     });
     expectRefusal(endless, 400, "INVALID_BODY");
     const other = { ...json, reason, subject: "other" };
-    expectRefusal(await call("suppress-finding", { json: other, headers: operator }), 404, "NOT_FOUND");
+    const unknown = await call("suppress-finding", { json: other, headers: operator });
+    expectRefusal(unknown, 404, "NOT_FOUND");
+    expect(unknown.body["message"]).toMatch(/does not find .* for other now/);
   });
 
   it("counts the finding in reports until it is undone", async () => {

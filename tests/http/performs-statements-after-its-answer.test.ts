@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, inject, it } from "vitest";
+import { openDatabase as openForFunctions } from "../../supabase/functions/_shared/database.ts";
 import { applyPlanned, bearer, call, newPerson, openDatabase, runIdOf } from "./runbook-client.ts";
 
 const sql = openDatabase();
@@ -86,4 +87,19 @@ it("and says by its SQLSTATE why one failed, without the values", async () => {
   expect(run).toMatchObject({ state: "failed", steps: [{ state: "failed" }] });
   expect(JSON.stringify(run)).toContain("23505");
   expect(JSON.stringify(run)).not.toContain("same");
+});
+
+it("without the limit of time that its login has", async () => {
+  const [own] = await sql`select pg_catalog.current_setting('statement_timeout') as statements`;
+  expect(own).not.toEqual({ statements: "0" });
+  const session = openForFunctions(inject("databaseUrl"), "http test", {
+    statementTimeoutMs: 0,
+    lockTimeoutMs: 600_000,
+  });
+  const [limits] = await session`
+    select
+      pg_catalog.current_setting('statement_timeout') as statements,
+      pg_catalog.current_setting('lock_timeout') as locks`;
+  await session.end();
+  expect(limits).toEqual({ statements: "0", locks: "10min" });
 });

@@ -46,13 +46,18 @@ export function openDatabase(
     backoff: () => 0,
     connection: {
       application_name: applicationName,
-      ...(statementTimeoutMs === undefined ? {} : { statement_timeout: statementTimeoutMs }),
-      ...(lockTimeoutMs === undefined ? {} : { lock_timeout: lockTimeoutMs }),
+      ...(statementTimeoutMs === undefined ? {} : timeout("statement_timeout", statementTimeoutMs)),
+      ...(lockTimeoutMs === undefined ? {} : timeout("lock_timeout", lockTimeoutMs)),
     },
     // Notices may quote values.
     onnotice: () => {},
     onclose: onClose,
   });
+}
+
+/** With its unit, since postgres.js leaves out a parameter that is the number 0. */
+function timeout(parameter: string, ms: number): Record<string, string> {
+  return { [parameter]: `${ms}ms` };
 }
 
 /**
@@ -67,6 +72,14 @@ export async function enter(sql: Statements, claims: Json, requestId: string, li
       set_config('runbook.effects_come_later', 'on', true),
       runbook.enter(${JSON.stringify(claims)}::text::jsonb, ${requestId}::text) as door`;
   return door.parse(row?.["door"]);
+}
+
+/**
+ * For a request that found a table of the runbook locked.
+ * @throws PostgresError 55P03 that names the sessions; nothing when there are none any more.
+ */
+export async function nameWhoLocks(sql: Statements): Promise<void> {
+  await sql`select runbook.raise_own_table_locked()`;
 }
 
 /** Uses up a one-time ticket. */

@@ -11,6 +11,7 @@ import {
   composeReport,
   enter,
   type Limits,
+  nameWhoLocks,
   type Probe,
   recordReport,
   reportText,
@@ -73,16 +74,20 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
   const question = await readQuestion(exchange);
   const due = worker.probes.due(probeNames);
   const look = (): Promise<Probe[]> => worker.probes.look(probeNames);
+  // Who may learn which sessions there are: a key's holder, and whom the database let in.
+  let isAdmitted = caller.kind === "secret_key";
   const looking = due.length > 0 ? look() : Promise.resolve([]);
   try {
     // Another version of the schema is for a check to report, not a reason to refuse.
     const admit = async (transaction: Statements): Promise<void> => {
       await enter(transaction, caller.claims, exchange.requestId, limits);
+      isAdmitted = true;
       refuseProblems(question.problems);
     };
     return await report(exchange, memory, { question, admit, due, looking });
   } catch (thrown) {
     const error = toApiError(thrown);
+    if (error.code === "LOCKED" && isAdmitted) await nameWhoLocks(worker.connection.statements);
     if (error.code !== "NO_CONNECTIONS" && error.code !== "DATABASE_UNREACHABLE") throw error;
     throw new ApiError(error.code, {
       cause: error.cause,

@@ -1,6 +1,6 @@
 begin;
 
-select plan(16);
+select plan(18);
 
 create function pg_temp.gist(statement text)
 returns text
@@ -37,11 +37,11 @@ select is(
   'comments are left out'
 );
 select is(
-  pg_temp.gist('select a /* one /* two */ Jan */ from t'), 'select a',
+  pg_temp.gist('select a /* one /* two */ Jan */ from t'), 'select a ..',
   'after a comment in a comment nothing is told'
 );
 select is(
-  pg_temp.gist($q$do $x$ begin perform 'Jan'; end $x$$q$), 'do',
+  pg_temp.gist($q$do $x$ begin perform 'Jan'; end $x$$q$), 'do ..',
   'after the beginning of a body nothing is told'
 );
 select is(
@@ -50,6 +50,11 @@ select is(
 );
 select is(pg_temp.gist(e'select\n\t  a'), 'select a', 'white space is one blank');
 select is(char_length(pg_temp.gist(repeat('select a ', 500))), 120, 'it has an end');
+select is(
+  pg_temp.gist('select count(*) from t ; '), 'select count(*) from t',
+  'it goes into a sentence without its own end'
+);
+select is(pg_temp.gist('$x$ Jan $x$'), null, 'of nothing but a body nothing is told');
 select is(pg_temp.gist('-- nothing'), null, 'of nothing nothing is told');
 select is(pg_temp.gist(''), null, 'nor of an empty text');
 select is(pg_temp.gist(null), null, 'nor of none');

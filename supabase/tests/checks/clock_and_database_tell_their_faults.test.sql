@@ -1,6 +1,6 @@
 begin;
 
-select plan(6);
+select plan(10);
 
 create function pg_temp.entry(name text)
 returns jsonb
@@ -26,6 +26,33 @@ select is(
   pg_temp.entry('database_writable') ->> 'status',
   'ok',
   'a database that takes writes is ok'
+);
+
+do $$ begin
+  execute format(
+    'alter database %I set default_transaction_read_only = on', current_database()
+  );
+end $$;
+select is(
+  current_setting('default_transaction_read_only'), 'off', 'this session began before the change'
+);
+select is(
+  pg_temp.entry('database_writable') #>> '{findings,0,code}',
+  'database_read_only',
+  'and tells that new ones are read-only all the same'
+);
+do $$ begin
+  execute format('alter role %I set default_transaction_read_only = off', session_user);
+end $$;
+select is(
+  pg_temp.entry('database_writable') ->> 'status', 'ok', 'what is set for the role comes first'
+);
+do $$ begin
+  execute format('alter role %I reset default_transaction_read_only', session_user);
+  execute format('alter database %I reset default_transaction_read_only', current_database());
+end $$;
+select is(
+  pg_temp.entry('database_writable') ->> 'status', 'ok', 'set right it is ok again'
 );
 
 set transaction read only;

@@ -70,7 +70,8 @@ select is_empty(
     else thr.key !~ (
       '(^|_)(s|ms|hours?|h|days?|years?|minutes|percent|ratio|factor|multiple|bytes|rows?|pages'
       || '|calls|scans|runs|answers|length|sessions|transactions|connections|files|points|indexes'
-      || '|tables|statements|cost|reads|count|blocks|mb|times|distinct|correlation|share|size)($|_)'
+      || '|tables|statements|sequences|cost|reads|count|blocks|mb|times|distinct|correlation|share'
+      || '|size)($|_)'
     )
   end
   $$,

@@ -1,6 +1,6 @@
 begin;
 
-select plan(15);
+select plan(23);
 
 set local client_min_messages = warning;
 create table public.test_parent (id integer primary key);
@@ -33,6 +33,8 @@ exception
 end;
 $$;
 
+-- As if the runbook had only begun to watch.
+delete from runbook.usage_snapshot where true;
 select is(pg_temp.refusal('public.test_unused'), '55000', 'a week must have been counted');
 insert into runbook.check_tuning (check_name, thresholds, tuned_by)
 values ('unused_indexes', '{"window_days": 0}', 'test');
@@ -60,6 +62,41 @@ select is(
   runbook.remediate('drop-index', '{"index": "test_unused"}', true) #> '{undo,complete}',
   'false', 'but a comment'
 );
+
+select is(
+  runbook.index_duty('public.test_parent_pkey'::regclass),
+  'holds the constraint test_parent_pkey',
+  'the constraint of an index is named, not a foreign key that refers to it'
+);
+-- What is known of its use is what the check of unused indexes knows.
+create index test_policy on public.test_child (code, other);
+create policy test_reads on public.test_child for select using (code <> '');
+select is(pg_temp.refusal('public.test_policy'), '55000', 'one that a policy reads by must stay');
+drop policy test_reads on public.test_child;
+select is(pg_temp.refusal('public.test_policy'), 'planned', 'and may go without it');
+
+delete from runbook.check_tuning where check_name = 'unused_indexes';
+insert into runbook.usage_snapshot (taken_at) values (clock_timestamp() - interval '9 days');
+select is(
+  pg_temp.refusal('public.test_unused'), '55000', 'one that came since the runbook began is new'
+);
+insert into runbook.index_usage (index, scans, is_older_than_watch, unused_since)
+values ('public.test_unused'::regclass, 0, false, clock_timestamp() - interval '6 days');
+select is(pg_temp.refusal('public.test_unused'), '55000', 'unused for six days is too short');
+update runbook.index_usage
+set unused_since = clock_timestamp() - interval '8 days'
+where index = 'public.test_unused'::regclass;
+select is(pg_temp.refusal('public.test_unused'), 'planned', 'for eight it is enough');
+update runbook.index_usage
+set scans = 5, unused_since = clock_timestamp() - interval '8 days'
+where index = 'public.test_unused'::regclass;
+select is(
+  pg_temp.refusal('public.test_unused'), 'planned', 'a counter that was reset since is no use'
+);
+update runbook.index_usage
+set scans = 0, unused_since = clock_timestamp()
+where index = 'public.test_unused'::regclass;
+select is(pg_temp.refusal('public.test_unused'), '55000', 'one that was used a moment ago stays');
 
 select is(pg_temp.refusal(asked.index), asked.code, asked.description)
 from (

@@ -1,6 +1,6 @@
 begin;
 
-select plan(17);
+select plan(18);
 
 create schema limits_test;
 -- Other tests may have left a survey.
@@ -79,6 +79,9 @@ alter table limits_test."we'ird ""Näme" drop fed;
 create sequence limits_test.down increment -1 minvalue -100;
 select setval('limits_test.down', -95);
 select is(pg_temp.found(), 'limits_test.down critical', 'a sequence may run downwards');
+select matches(
+  pg_temp.summary(), '^limits_test\.down has used', 'what feeds no column has no type to tell'
+);
 drop sequence limits_test.down;
 
 create sequence limits_test.round maxvalue 100 cycle;

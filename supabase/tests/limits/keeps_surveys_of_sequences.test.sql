@@ -1,6 +1,6 @@
 begin;
 
-select plan(6);
+select plan(10);
 
 delete from runbook.sequence_survey where true;
 create sequence public.test_used as integer;
@@ -30,6 +30,41 @@ select is(
 drop sequence public.test_used;
 select is(
   runbook.run_check('sequences') ->> 'status', 'ok', 'a sequence that is gone is no trouble'
+);
+
+-- Of very many sequences only a part is read at a time.
+delete from runbook.sequence_survey where true;
+create sequence public.test_small as smallint maxvalue 10;
+select setval('public.test_small', 10);
+create sequence public.test_large as bigint maxvalue 1000000000000;
+select setval('public.test_large', 1000000000000);
+
+create function pg_temp.told(at_once integer)
+returns text
+language sql
+as $$
+  select string_agg(concat_ws(' ', fnd.subject, fnd.severity), ', ' order by fnd.subject)
+  from unnest(
+    (
+      runbook.check_sequences(
+        runbook.thresholds_of('sequences') || jsonb_build_object('sequences_at_once', told.at_once)
+      )
+    ).findings
+  ) as fnd;
+$$;
+
+select is(
+  pg_temp.told(100000), 'public.test_large critical, public.test_small critical',
+  'where there are few, all of them are read'
+);
+select is(
+  pg_temp.told(1), 'public.test_small critical, skipped',
+  'before a survey those with the fewest numbers are, and that others were not is said'
+);
+select is(runbook.collect_sequence_values('30 days'), 2::bigint, 'a survey finds both');
+select is(
+  pg_temp.told(1), 'public.test_large critical, public.test_small critical',
+  'and then nothing is left out'
 );
 
 select * from finish();

@@ -1,6 +1,6 @@
 begin;
 
-select plan(24);
+select plan(29);
 
 delete from runbook.counter_snapshot where true;
 
@@ -80,6 +80,17 @@ update public.test_counter set blocks_hit = 95000, blocks_read = 5000 where true
 select is(pg_temp.entry('cache_hit'), 'ok 95.0', '95 % are enough');
 update public.test_counter set blocks_read = 5300 where true;
 select is(pg_temp.entry('cache_hit'), 'warning 94.7', 'less is a finding');
+select matches(
+  runbook.run_check('cache_hit') #>> '{findings,0,summary}', ' in the last 1 h 0 min;',
+  'about the time that was looked at'
+);
+select pg_temp.snapshot('14 minutes');
+update public.test_counter set blocks_hit = blocks_hit + 1, blocks_read = 90000 where true;
+select is(
+  pg_temp.entry('cache_hit'), 'not_applicable -', 'a quarter of an hour less a minute is no time'
+);
+update runbook.counter_snapshot set taken_at = clock_timestamp() - interval '16 minutes' where true;
+select is(pg_temp.entry('cache_hit'), 'warning 0.0', 'a minute more is');
 select pg_temp.snapshot('2 hours');
 select is(pg_temp.entry('cache_hit'), 'ok -', 'what came before the snapshot does not count');
 update public.test_counter set blocks_hit = 5, blocks_read = 5 where true;
@@ -91,6 +102,11 @@ update public.test_counter set temp_files = 9, temp_bytes = 8191::bigint * 10485
 select is(pg_temp.entry('temporary_files'), 'ok 8191.0', '8 GB less one MB are a near miss');
 update public.test_counter set temp_bytes = 8192::bigint * 1048576 where true;
 select is(pg_temp.entry('temporary_files'), 'warning 8192.0', '8 GB are a finding');
+select matches(
+  runbook.run_check('temporary_files') #>> '{findings,0,summary}',
+  '8192\.0 MB in the last 1 h 0 min to 9 temp',
+  'of the hour in which they were written, and of no day'
+);
 
 -- Checkpoints.
 select pg_temp.snapshot('1 hour');
@@ -100,8 +116,14 @@ update public.test_counter set checkpoints_requested = 13 where true;
 select is(pg_temp.entry('checkpoints'), 'warning 13.0', 'thirteen are a finding');
 update public.test_counter set checkpoints_timed = 20 where true;
 select is(pg_temp.entry('checkpoints'), 'ok 13.0', 'unless more came in their time');
+select pg_temp.snapshot('40 minutes');
+update public.test_counter set checkpoints_requested = checkpoints_requested + 11 where true;
+select is(pg_temp.entry('checkpoints'), 'ok 11.0', 'eleven in 40 minutes are no 16 an hour');
 select pg_temp.snapshot('10 minutes');
-select is(pg_temp.entry('checkpoints'), 'ok -', 'ten minutes are too short to tell');
+update public.test_counter set checkpoints_requested = checkpoints_requested + 20 where true;
+select is(
+  pg_temp.entry('checkpoints'), 'not_applicable -', 'ten minutes are too short to tell'
+);
 
 select is(
   runbook.collect_database_counters('5 minutes'), 1::bigint,

@@ -1,6 +1,6 @@
 begin;
 
-select plan(13);
+select plan(17);
 
 create function pg_temp.text_of(
   summary text,
@@ -73,7 +73,7 @@ select alike(
 );
 
 select alike(
-  pg_temp.text_of('short'), '%, only 1 checks in%', 'a partial report says that it is partial'
+  pg_temp.text_of('short'), '%, only 1 check in%', 'a partial report says that it is partial'
 );
 
 select alike(
@@ -127,6 +127,15 @@ select alike(
   e'%\nnot applicable  Auth',
   'what does not exist here is listed at the end'
 );
+
+select is(runbook.unit_text(asked.value, asked.unit), asked.text, 'one is not many')
+from (
+  values
+    ('2', 'tables and indexes', 'tables and indexes'),
+    ('1', 'tables and indexes', 'table or index'),
+    ('1', 'sessions waiting', 'session waiting'),
+    ('1', 'ms', 'ms')
+) as asked (value, unit, text);
 
 select is(
   runbook.report_text('{"status": "unknown", "checked_at": null, "took_ms": 0, "checks": []}')
