@@ -43,7 +43,12 @@ export function makeWorld(seed: number, version: number): World {
     risk,
   };
   const isView = random.chance(0.05);
-  const view: Subject = { ...table, name: `${table.name} seen`, kind: "view" };
+  const view: Subject = {
+    ...table,
+    name: `${table.name} seen`,
+    kind: "view",
+    key: { ...table.key, further: [] },
+  };
   // A partition asked for by its own name has policies of its own: none.
   const isPartition = table.kind === "partitioned" && random.chance(0.25);
   const subject = isView ? view : isPartition ? { ...table, name: `${table.name}_0` } : table;

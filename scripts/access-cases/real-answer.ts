@@ -101,8 +101,10 @@ async function attempt(
   } catch (error) {
     if (!isPostgresError(error)) throw error;
     const { code, message } = error;
-    // Constraints, views that cannot be written, values that do not fit.
-    if (code.startsWith("23") || code === "55000" || code === "428C9") throw new NotAboutAccess(message);
+    // Constraints, views that cannot be written, values that do not fit, triggers that fail.
+    const isElsewhere =
+      code.startsWith("23") || ["55000", "428C9", "0A000"].includes(code) || isRaisedByTrigger(error);
+    if (isElsewhere) throw new NotAboutAccess(message);
     const text = `${code} ${message}`;
     return {
       answer: isRefusal(code, message, subject) ? "no" : { raised: text },
@@ -113,6 +115,10 @@ async function attempt(
   } finally {
     await tx.unsafe("rollback to savepoint attempt");
   }
+}
+
+function isRaisedByTrigger(error: Error): boolean {
+  return "where" in error && String(error.where).includes("before_writing()");
 }
 
 /** How many rows a statement gave or changed. */

@@ -368,8 +368,40 @@ comment on function runbook.schemas_out_of_reach(regclass, oid[], text) is
 'The schemas that expressions of a catalog name and the role may not use.';
 revoke all on function runbook.schemas_out_of_reach(regclass, oid[], text) from public;
 
+-- The parts that `and` joins at the top of a tree, however deep it is nested there.
+create function runbook.joined_parts(tree jsonb)
+returns text[]
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_parts text[] := array[]::text[];
+  v_part jsonb;
+begin
+  if joined_parts.tree ->> 'operator' is distinct from 'and' then
+    return array[joined_parts.tree ->> 'expression'];
+  end if;
+
+  for v_part in
+    select part.tree from jsonb_array_elements(joined_parts.tree -> 'parts') as part (tree)
+  loop
+    v_parts := v_parts || runbook.joined_parts(v_part);
+  end loop;
+
+  return v_parts;
+end;
+$$;
+
+comment on function runbook.joined_parts(jsonb) is
+'The expressions that and joins at the top of an expression.';
+revoke all on function runbook.joined_parts(jsonb) from public;
+
 -- A condition whose parts at the top are given up at the first that is not true, from the left: as
--- Postgres evaluates a check. A plain `and` would go on behind a null.
+-- Postgres evaluates a check. A plain `and` would go on behind a null. Constants come first, since
+-- Postgres looks at them before it begins.
 create function runbook.condition_in_steps(tree jsonb)
 returns text
 language plpgsql
@@ -378,22 +410,15 @@ parallel safe
 security invoker
 set search_path = ''
 as $$
-declare
-  v_steps text := '';
-  v_part jsonb;
 begin
-  if condition_in_steps.tree ->> 'operator' is distinct from 'and' then
-    return format('(%s)', condition_in_steps.tree ->> 'expression');
-  end if;
-
-  for v_part in
-    select part.tree from jsonb_array_elements(condition_in_steps.tree -> 'parts') as part (tree)
-  loop
-    v_steps := v_steps || format('case when %s then ', runbook.condition_in_steps(v_part));
-  end loop;
-
-  return v_steps || 'true'
-    || repeat(' else false end', jsonb_array_length(condition_in_steps.tree -> 'parts'));
+  return (
+    select string_agg(
+      format('case when (%s) then ', part.expression), ''
+      order by part.expression !~* '^(null(::boolean)?|false)$', part.position
+    ) || 'true' || repeat(' else false end', count(*)::integer)
+    from unnest(runbook.joined_parts(condition_in_steps.tree))
+      with ordinality as part (expression, position)
+  );
 end;
 $$;
 
