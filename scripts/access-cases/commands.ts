@@ -88,7 +88,9 @@ export function matchCondition(subject: Subject, { match, command }: Question): 
   const relation = relationName(subject);
   // Without a filter the Data API refuses to update or delete.
   if (match === undefined && subject.kind !== "view" && (command === "update" || command === "delete"))
-    return `${relation}.${quoteName(subject.key.name)} is not null`;
+    return [subject.key.name, ...subject.key.further]
+      .map((column) => `${relation}.${quoteName(column)} is not null`)
+      .join(" and ");
   const conditions = Object.entries(match ?? {}).map(
     ([column, value]) => `${relation}.${quoteName(column)} = ${quoteText(String(value))}`,
   );

@@ -34,6 +34,7 @@ export function makeTable(random: Random, schema: string, types: string): MadeTa
     kind,
     key: {
       name: keyName,
+      further: isComposite ? ["part"] : [],
       values: keyType.values.slice(0, rows),
       free: made ? [undefined, ...free] : free,
     },

@@ -18,6 +18,8 @@ export interface Subject {
   readonly kind: "table" | "partitioned" | "view";
   readonly key: {
     readonly name: string;
+    /** The other columns of a key of several, each with a default; the first alone is unique too. */
+    readonly further: readonly string[];
     /** Of the rows that are there. */
     readonly values: readonly Value[];
     /** Of rows that may be inserted; `undefined` is a key that the database makes. */

@@ -4,8 +4,9 @@
 -- find, by these checks. Whatever could not be looked at makes the answer unknown.
 
 -- Whether a finding of a check is about what a run was for: it names the remediation, and its
--- parameters are those of the run as far as both have them. An age counts as the same within a day:
--- that of the run was resolved when its plan was made.
+-- parameters are those of the run as far as both have them. One that names no remediation, since
+-- something else must come first, is about the run when it has the run's subject. An age counts as
+-- the same within a day: that of the run was resolved when its plan was made.
 create function runbook.is_about_run(
   finding jsonb,
   remediation runbook.remediation,
@@ -20,7 +21,13 @@ as $$
 declare
   v_params jsonb := coalesce(nullif(is_about_run.finding -> 'params', 'null'), '{}');
 begin
-  if is_about_run.finding ->> 'remediation' is distinct from is_about_run.remediation.name then
+  if is_about_run.finding ->> 'remediation' is null then
+    return exists (
+      select
+      from unnest(is_about_run.remediation.subject_keys) as key (name)
+      where is_about_run.params ->> key.name = is_about_run.finding ->> 'subject'
+    );
+  elsif is_about_run.finding ->> 'remediation' <> is_about_run.remediation.name then
     return false;
   end if;
 
@@ -48,7 +55,8 @@ end;
 $$;
 
 comment on function runbook.is_about_run(jsonb, runbook.remediation, jsonb) is
-'Whether a finding of a check names this remediation with the parameters of a run.';
+'Whether a finding of a check names this remediation with the parameters of a run, or none and its
+subject.';
 revoke all on function runbook.is_about_run(jsonb, runbook.remediation, jsonb) from public;
 
 -- What the checks that verify a remediation find: {still_there, skipped}. A check that could not

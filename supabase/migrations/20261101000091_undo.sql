@@ -31,7 +31,7 @@ begin
       using
         errcode = 'RB410',
         detail = jsonb_build_object('run', v_run.id)::text,
-        hint = 'Wait until it has ended.';
+        hint = runbook.waiting_hint();
   end if;
 
   if v_run.state <> 'undone' then

@@ -365,8 +365,16 @@ begin
       when v_progress ? 'failures' then '{"failures": 0, "error": null}'::jsonb
       else '{}'
     end || case
-      when advance_batch.by <> 'tick' or v_progress ? 'by'
-        then jsonb_build_object('by', advance_batch.by)
+      when advance_batch.by <> 'tick' or v_progress ? 'by' then jsonb_build_object(
+        'by',
+        case
+          -- One that found nothing to do waits for something: the tick looks again.
+          when coalesce((v_result ->> 'rows')::bigint, 0) = 0
+            and not (v_result -> 'done')::boolean
+            then 'tick'
+          else advance_batch.by
+        end
+      )
       else '{}'
     end;
   exception

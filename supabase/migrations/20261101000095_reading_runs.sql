@@ -27,7 +27,7 @@ begin
       using
         errcode = 'RB410',
         detail = jsonb_build_object('run', v_run_id)::text,
-        hint = 'Wait until it has ended.';
+        hint = runbook.waiting_hint();
   end if;
 end;
 $$;

@@ -597,8 +597,9 @@ begin
     where stp.run_id = v_step.run_id
       and stp.position = v_step.position
       and stp.state = 'running'
-      -- One that failed is left to the next tick.
+      -- One that failed, or waits for something, is left to the next tick.
       and coalesce((stp.progress ->> 'failures')::integer, 0) = 0
+      and stp.progress ->> 'by' = 'function'
   );
 end;
 $$;
@@ -606,77 +607,3 @@ $$;
 comment on function runbook.work_on_batch(bigint) is
 'Does one batch of a run; whether it is worth while to do another at once.';
 revoke all on function runbook.work_on_batch(bigint) from public;
-
--- The tick's part in runs that take their time: one batch of each step, effects whose request was
--- killed, and a look at statements whose edge function was interrupted. A step that somebody is
--- working on is left to them. One run that goes wrong does not stop the others.
---
--- Cost: the index of open steps; one batch of each run that has one.
-create function runbook.advance_runs()
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-declare
-  v_run_id bigint;
-  v_step runbook.step;
-begin
-  perform runbook.bury_calls();
-
-  for v_run_id in
-    select distinct stp.run_id
-    from runbook.step as stp
-    where stp.state in ('pending', 'running')
-    order by stp.run_id
-  loop
-    begin
-      -- Steps of a run are worked on one after the other.
-      select stp.*
-      into v_step
-      from runbook.step as stp
-      where stp.run_id = v_run_id
-        and stp.state in ('pending', 'running')
-      order by stp.position
-      limit 1
-      for update skip locked;
-
-      if not found then
-        continue;
-      end if;
-
-      if v_step.kind = 'effect' then
-        -- Whoever applied the run may be about to perform it.
-        if not runbook.runs_are_paused() and exists (
-          select
-          from runbook.run as run
-          where run.id = v_run_id
-            and run.started_at < clock_timestamp() - interval '30 seconds'
-        ) then
-          perform runbook.finish_effects(v_run_id);
-        end if;
-      elsif v_step.kind = 'statement' then
-        perform runbook.follow_statement(v_step);
-      elsif v_step.kind = 'batch'
-        and not runbook.runs_are_paused()
-        -- What an edge function is at goes on there, in transactions that are shorter than a tick.
-        and (
-          v_step.progress ->> 'by' is distinct from 'function'
-          or (v_step.progress ->> 'at')::timestamptz < clock_timestamp() - interval '90 seconds'
-        )
-      then
-        perform runbook.advance_batch(v_step);
-      end if;
-    exception
-      when query_canceled or assert_failure or others then
-        raise warning 'Run % could not be advanced: % %', v_run_id, sqlstate, sqlerrm;
-    end;
-  end loop;
-end;
-$$;
-
-comment on function runbook.advance_runs() is
-'Does one batch of each run that has one, performs effects that were left, and ends statements that
-nobody works on.';
-revoke all on function runbook.advance_runs() from public;

@@ -368,6 +368,39 @@ comment on function runbook.schemas_out_of_reach(regclass, oid[], text) is
 'The schemas that expressions of a catalog name and the role may not use.';
 revoke all on function runbook.schemas_out_of_reach(regclass, oid[], text) from public;
 
+-- A condition whose parts at the top are given up at the first that is not true, from the left: as
+-- Postgres evaluates a check. A plain `and` would go on behind a null.
+create function runbook.condition_in_steps(tree jsonb)
+returns text
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_steps text := '';
+  v_part jsonb;
+begin
+  if condition_in_steps.tree ->> 'operator' is distinct from 'and' then
+    return format('(%s)', condition_in_steps.tree ->> 'expression');
+  end if;
+
+  for v_part in
+    select part.tree from jsonb_array_elements(condition_in_steps.tree -> 'parts') as part (tree)
+  loop
+    v_steps := v_steps || format('case when %s then ', runbook.condition_in_steps(v_part));
+  end loop;
+
+  return v_steps || 'true'
+    || repeat(' else false end', jsonb_array_length(condition_in_steps.tree -> 'parts'));
+end;
+$$;
+
+comment on function runbook.condition_in_steps(jsonb) is
+'An expression that is evaluated from the left until a part is not true.';
+revoke all on function runbook.condition_in_steps(jsonb) from public;
+
 -- The conditions of policies as Postgres joins them: the restrictive ones first and by name, each
 -- shutting out on its own, then the permissive ones joined by `or`, the last of their names first.
 -- For new rows the permissive ones come first. `case` keeps the order; a value that is constant is
@@ -396,27 +429,38 @@ begin
       select
         case when joined_conditions.is_check then '(' else 'exists (select where ' end
         || string_agg(
-          format('(%s)', pol.item ->> 'expression'), ' or '
+          case
+            -- Joined by `or`, a condition is a part and not the whole.
+            when alone.is_alone then pol.in_steps
+            else format('(%s)', pol.item ->> 'expression')
+          end,
+          ' or '
           order by pol.item ->> 'name' collate "C" desc
-        ) filter (where (pol.item -> 'is_permissive')::boolean)
+        ) filter (where pol.is_permissive)
         || ')' as permissive,
         string_agg(
-          format(
-            case
-              when joined_conditions.is_check then 'case when (%s) then'
-              else 'case when exists (select where %s) then'
-            end,
-            pol.item ->> 'expression'
-          ),
+          case
+            when joined_conditions.is_check then format('case when %s then', pol.in_steps)
+            else format('case when exists (select where %s) then', pol.item ->> 'expression')
+          end,
           ' '
           order by pol.item ->> 'name' collate "C"
-        ) filter (where not (pol.item -> 'is_permissive')::boolean)
+        ) filter (where not pol.is_permissive)
         || ' true'
-        || repeat(
-          ' else false end',
-          (count(*) filter (where not (pol.item -> 'is_permissive')::boolean))::integer
-        ) as restrictive
-      from jsonb_array_elements(joined_conditions.policies) as pol (item)
+        || repeat(' else false end', (count(*) filter (where not pol.is_permissive))::integer)
+        as restrictive
+      from (
+        select
+          given.item,
+          (given.item -> 'is_permissive')::boolean as is_permissive,
+          runbook.condition_in_steps(coalesce(given.item -> 'tree', given.item)) as in_steps
+        from jsonb_array_elements(joined_conditions.policies) as given (item)
+      ) as pol
+      cross join (
+        select joined_conditions.is_check and count(*) = 1 as is_alone
+        from jsonb_array_elements(joined_conditions.policies) as given (item)
+        where (given.item -> 'is_permissive')::boolean
+      ) as alone
     ) as joined
   );
 end;

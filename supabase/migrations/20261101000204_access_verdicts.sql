@@ -92,7 +92,10 @@ begin
       with ordinality as leaf (expression, position)
     where leaf.position > 1;
 
-    v_decision := runbook.condition_decision(policy_verdict.question -> 'tree', v_words);
+    -- Of a condition of very many parts only the whole is asked.
+    if v_words is not null then
+      v_decision := runbook.condition_decision(policy_verdict.question -> 'tree', v_words);
+    end if;
 
     -- A check is evaluated as it is written, a filter is not: Postgres splits it at `and` and takes
     -- the parts by their cost.
@@ -192,6 +195,22 @@ declare
   v_permissive jsonb;
   v_word text;
 begin
+  select jsonb_agg(pol.item order by pol.position)
+  into v_permissive
+  from jsonb_array_elements(phase_verdict.policies) with ordinality as pol (item, position)
+  where pol.item ->> 'kind' = 'permissive';
+
+  if v_permissive is null then
+    return jsonb_build_object(
+      'word', 'false',
+      'is_shut', true,
+      'why', format(
+        'No permissive policy for %s applies to %s, so nothing is let through.',
+        v_of, quote_ident(phase_verdict.role)
+      )
+    );
+  end if;
+
   select pol.item
   into v_first
   from jsonb_array_elements(phase_verdict.policies) with ordinality as pol (item, position)
@@ -205,21 +224,6 @@ begin
       'why', format(
         'The policy %s could not be evaluated. %s',
         quote_ident(v_first ->> 'name'), v_first ->> 'message'
-      )
-    );
-  end if;
-
-  select jsonb_agg(pol.item order by pol.position)
-  into v_permissive
-  from jsonb_array_elements(phase_verdict.policies) with ordinality as pol (item, position)
-  where pol.item ->> 'kind' = 'permissive';
-
-  if v_permissive is null then
-    return jsonb_build_object(
-      'word', 'false',
-      'why', format(
-        'No permissive policy for %s applies to %s, so nothing is let through.',
-        v_of, quote_ident(phase_verdict.role)
       )
     );
   end if;
@@ -393,6 +397,7 @@ declare
   v_outcome jsonb;
   v_outcomes jsonb := '[]';
   v_decisive jsonb;
+  v_later jsonb;
   v_visible text;
   v_allowed text;
 begin
@@ -431,6 +436,32 @@ begin
       v_decisive := v_outcome;
     end if;
   end loop;
+
+  if v_decisive ->> 'part' = 'using'
+    and coalesce(v_decisive ->> 'raises', '') not in ('42501', '42P17')
+  then
+    select outcome.content
+    into v_later
+    from jsonb_array_elements(v_outcomes) with ordinality as outcome (content, position)
+    where outcome.content ->> 'part' = 'using'
+      and outcome.content ->> 'word' = 'false'
+    order by outcome.content ? 'is_shut' desc, outcome.position
+    limit 1;
+
+    if v_later ? 'is_shut' then
+      -- Nothing is found whatever the row is, so nothing is evaluated.
+      v_decisive := v_later;
+    elsif v_decisive ->> 'word' = 'error' and v_later is not null then
+      v_decisive := v_decisive - 'raises' || jsonb_build_object(
+        'word', 'unknown',
+        'why', format(
+          'One policy raises %s and another is not true; which of them Postgres evaluates first '
+          'decides whether the statement fails or leaves the row out. The proof tells.',
+          v_decisive ->> 'raises'
+        )
+      );
+    end if;
+  end if;
 
   v_visible := case v_command
     when 'select' then v_outcomes #>> '{0,word}'

@@ -282,6 +282,57 @@ comment on function runbook.new_source(oid, jsonb, jsonb, text) is
 'The new rows of an insert or update as a source: a format of the old rows.';
 revoke all on function runbook.new_source(oid, jsonb, jsonb, text) from public;
 
+-- The triggers that may change what a policy reads of a new row: those before each row whose
+-- function names one of the policy's columns, or writes the row as a whole.
+--
+-- Misses: what a function does that the trigger's function calls.
+create function runbook.changing_triggers(relation oid, command text, policy oid)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return array(
+    select trg.tgname::text collate "default"
+    from pg_catalog.pg_trigger as trg
+    inner join pg_catalog.pg_proc as fun on fun.oid = trg.tgfoid
+    inner join pg_catalog.pg_language as lan on lan.oid = fun.prolang
+    where trg.tgrelid = changing_triggers.relation
+      and not trg.tgisinternal
+      and trg.tgenabled in ('O', 'A')
+      -- bits of pg_trigger.tgtype: 1 for each row, 2 before, 4 insert, 16 update
+      and trg.tgtype & 3 = 3
+      and trg.tgtype & case changing_triggers.command
+        when 'insert' then 4
+        when 'update' then 16
+        else 0
+      end <> 0
+      and (
+        fun.prosrc ~* '\mnew\s*:?=|\minto\s+new\M(?!\.)|\mexecute\M'
+        or lan.lanname <> 'plpgsql'
+        or exists (
+          select
+          from pg_catalog.pg_depend as dep
+          inner join pg_catalog.pg_attribute as att
+            on att.attrelid = dep.refobjid and att.attnum = dep.refobjsubid
+          where dep.classid = 'pg_catalog.pg_policy'::regclass
+            and dep.objid = changing_triggers.policy
+            and dep.refclassid = 'pg_catalog.pg_class'::regclass
+            and dep.refobjid = changing_triggers.relation
+            and strpos(lower(fun.prosrc), lower(att.attname)) > 0
+        )
+      )
+    order by trg.tgname
+  );
+end;
+$$;
+
+comment on function runbook.changing_triggers(oid, text, oid) is
+'Names of triggers that may change a new row in what a policy reads.';
+revoke all on function runbook.changing_triggers(oid, text, oid) from public;
+
 -- The policies of a table as questions over rows, by phase: {phases, questions, policies, ignored}.
 -- A policy without an expression for the phase counts for nothing, as in Postgres.
 --
@@ -335,10 +386,19 @@ begin
           )
         )
         || case
-          when dependence.reason is null then '{}'
-          else jsonb_build_object(
-            'unknowable', format('It depends on the session itself: %s.', dependence.reason)
+          when dependence.reason is not null then jsonb_build_object(
+            'unknowable', format('It depends on the session itself: %s.', dependence.reason),
+            'is_of_session', true
           )
+          when v_phase ->> 'over' = 'new' and cardinality(change.triggers) > 0
+            then jsonb_build_object(
+              'unknowable',
+              format(
+                'The trigger %s may change the row before this policy sees it. The proof tells.',
+                array_to_string(change.triggers, ', ')
+              )
+            )
+          else '{}'
         end
         || case
           when reach.schemas = '{}' then '{}'
@@ -375,6 +435,11 @@ begin
       cross join lateral (
         select runbook.session_dependence(app.policy, app.expression)
       ) as dependence (reason)
+      cross join lateral (
+        select runbook.changing_triggers(
+          access_questions.relation, access_questions.command, app.policy
+        )
+      ) as change (triggers)
       cross join lateral (
         select runbook.schemas_out_of_reach(
           'pg_catalog.pg_policy', array[app.policy], access_questions.role

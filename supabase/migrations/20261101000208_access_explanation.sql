@@ -848,7 +848,7 @@ begin
     'gate', v_gate,
     'obstacle', v_obstacle,
     'depends_on_session', coalesce(
-      jsonb_path_exists(v_result -> 'ask', '$.questions[*].unknowable'), false
+      jsonb_path_exists(v_result -> 'ask', '$.questions[*].is_of_session'), false
     )
   );
 end;

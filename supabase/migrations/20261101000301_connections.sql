@@ -125,16 +125,22 @@ as $$
           jdg.subject,
           format(
             '%s of %s usable connections%s are taken (%s %%), %s of them idle in a transaction. '
-            'Most are of %s as %s, %s: %s.',
+            'The largest group: %s of %s as %s, %s. %s',
             jdg.used,
             jdg.usable,
             case when jdg.subject <> 'connections' then ' of ' || left(jdg.subject, 50) end,
             jdg.percent,
             coalesce((jdg.by_state ->> 'idle in transaction')::integer, 0),
+            jdg.by_owner #>> '{0,connections}',
             jdg.by_owner #>> '{0,owner}',
             left(jdg.by_owner #>> '{0,role}', 40),
             jdg.by_owner #>> '{0,state}',
-            jdg.by_owner #>> '{0,connections}'
+            case jdg.by_owner #>> '{0,state}'
+              when 'idle' then 'Let it keep fewer open, or go through the pooler.'
+              when 'active' then 'What the checks blocking and long_queries find comes first.'
+              when 'idle in transaction' then 'Those to end are named by idle_in_transaction.'
+              else 'Look at what it does.'
+            end
           ),
           jsonb_build_object(
             'used', jdg.used,

@@ -445,7 +445,7 @@ begin
         old.is_of_catalogs,
         row_number() over worst_first as place,
         count(*) over same_cause - 1 as others,
-        array_agg(old.subject) over (
+        array_agg(left(old.who, 110)) over (
           worst_first rows between 1 following and 10 following
         ) as close_behind
       from old

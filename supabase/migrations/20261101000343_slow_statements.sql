@@ -24,11 +24,46 @@ $$;
 comment on function runbook.role_name(oid) is 'The name of a role; of one that is gone its number.';
 revoke all on function runbook.role_name(oid) from public;
 
+-- Whether a statement is the platform's or the runbook's own work, which nobody in the project
+-- wrote: Realtime's reading of the log, backups, metrics, pg_net's worker. Realtime's tops the list
+-- of every quiet project and is no fault; the runbook's cost is told by own_cost.
+--
+-- Auth's and Storage's statements are not of it: triggers and policies of the application, and its
+-- missing indexes, make them slow. Nor are the jobs of pg_cron, which the application wrote.
+create function runbook.is_platforms_statement(role_name text, query text)
+returns boolean
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select is_platforms_statement.role_name in (
+    'supabase_admin',
+    'supabase_etl_admin',
+    'supabase_realtime_admin',
+    'supabase_replication_admin',
+    'pgbouncer'
+  )
+  or coalesce(
+    is_platforms_statement.query ~ (
+      '\y(pg_logical_slot_(get|peek)_(binary_)?changes|realtime\.(list_changes|apply_rls))\y'
+      '|\yrunbook\.'
+    ),
+    false
+  );
+$$;
+
+comment on function runbook.is_platforms_statement(text, text) is
+'Whether a statement of this role is the platform''s or the runbook''s own work.';
+revoke all on function runbook.is_platforms_statement(text, text) from public;
+
 -- Statements that take a large part of all the time, and statements that are slow each time.
 --
 -- On a quiet database some statement always has the largest part: that is worth knowing and no
 -- problem before it keeps a processor busy. What ran a few times only (a migration, a backup) is
--- left out, and so is the runbook itself as long as it does not keep anything busy.
+-- left out, and so is what only waits as it was told to; the platform's and the runbook's own work
+-- as long as it keeps nothing busy.
 --
 -- Cost: the counters of pg_stat_statements without texts, the snapshots of the window; texts only
 -- of what it reports, and of all statements when one of those is not known yet.
@@ -123,7 +158,14 @@ begin
     -- Of utility statements only procedures are the application's own work.
     where coalesce(txt.query, 'call')
       ~* '^\(*(select|insert|update|delete|merge|with|values|table|call)\y'
-      and (coalesce(cnd.busy, 0) >= v_busy or coalesce(txt.query, '') !~ '\yrunbook\.')
+      and coalesce(txt.query, '') !~* (
+        '^select (pg_catalog\.)?pg_(sleep(_for|_until)?|terminate_backend|cancel_backend)'
+        '\([^()]*\)( as \w+)?;?$'
+      )
+      and (
+        coalesce(cnd.busy, 0) >= v_busy
+        or not runbook.is_platforms_statement(runbook.role_name(cnd.userid), txt.query)
+      )
   )
   select
     (select count(*) from found),
@@ -384,7 +426,7 @@ as $$
   left join texts as txt on txt.dbid = cst.dbid and txt.queryid = cst.queryid
   where coalesce(txt.query, 'call')
     ~* '^\(*(select|insert|update|delete|merge|with|values|table|call)\y'
-    and coalesce(txt.query, '') !~ '\yrunbook\.'
+    and not runbook.is_platforms_statement(runbook.role_name(cst.userid), txt.query)
   order by cst.added_ms desc, cst.queryid;
 $$;
 

@@ -55,7 +55,13 @@ begin
   ),
   horizons as materialized (
     select hrz.since, hrz.description
-    from runbook.oldest_horizon(v_horizon_age) as hrz
+    -- When a vacuum of just now left them, whoever has been there since then is in the way.
+    from runbook.oldest_horizon(
+      case
+        when exists (select from piles as pil where pil.vacuumed_at > v_recently) then '0'
+        else v_horizon_age
+      end
+    ) as hrz
     where hrz.description is not null
       and exists (select from piles)
   ),
@@ -126,7 +132,7 @@ begin
                 left(nmd.holder, 120)
               )
               else format(
-                'and does not come; it was %s. Vacuum it, and see whether autovacuum keeps up.',
+                'and has not come yet; it was %s. Vacuum it, and see whether autovacuum keeps up.',
                 coalesce('vacuumed last at ' || runbook.utc_text(nmd.vacuumed_at), 'never vacuumed')
               )
             end

@@ -104,8 +104,8 @@ comment on function runbook.columns_not_archived(runbook.archived_table) is
 'The columns of a table that its archive lacks.';
 revoke all on function runbook.columns_not_archived(runbook.archived_table) from public;
 
--- Moves one batch of old rows, from a key on: {deleted, inserted, last}. Rows that somebody has
--- locked are passed over. `last` is the key of the last row that was moved, as JSON.
+-- Moves one batch of old rows, from a key on: {chosen, deleted, inserted, last}. Rows that somebody
+-- has locked are passed over. `last` is the key of the last row that was moved, as JSON.
 --
 -- The application's triggers fire below it, so it has the API's path.
 create function runbook.move_old_rows(
@@ -148,6 +148,7 @@ begin
        returning 1
      )
      select pg_catalog.jsonb_build_object(
+       ''chosen'', (select count(*) from chosen),
        ''deleted'', (select count(*) from gone),
        ''inserted'', (select count(*) from kept),
        ''last'', (
@@ -190,7 +191,7 @@ comment on function runbook.move_old_rows(
   timestamptz,
   integer,
   jsonb
-) is 'Moves one batch of rows to the archive: {deleted, inserted, last}.';
+) is 'Moves one batch of rows to the archive: {chosen, deleted, inserted, last}.';
 revoke all on function runbook.move_old_rows(
   runbook.archived_table,
   bigint,
@@ -258,6 +259,15 @@ begin
     (archive_batch.args ->> 'batch_rows')::integer,
     nullif(archive_batch.cursor -> 'after', 'null')
   );
+
+  -- They were locked, so it was nobody else.
+  if v_batch -> 'deleted' <> v_batch -> 'chosen' then
+    raise exception 'Of % rows of % only % could be deleted: a trigger keeps the others.',
+      v_batch -> 'chosen', v_shape.source, v_batch -> 'deleted'
+      using
+        errcode = 'RBEFF',
+        hint = 'Nothing of this batch was moved. See what the trigger is for.';
+  end if;
 
   if v_batch -> 'deleted' <> v_batch -> 'inserted' then
     raise exception '% rows left % and % came to %.',

@@ -52,10 +52,17 @@ it("one that left rows says who may still see them", async () => {
     holder`set transaction isolation level repeatable read`.then(() => holder`select 1`),
   );
   await sql.unsafe(`update ${table} set note = 'y' where true`);
+  // Else that is what the check would name.
+  await sql.unsafe(`alter table ${table} reset (autovacuum_enabled)`);
+  await sql`select runbook.tune_check('dead_rows', '{"min_dead_rows": 1}')`;
   const applied = await call("vacuum-table", { headers, json: { table, reason } });
   const run = await ended(runIdOf(applied));
   await release();
+  await sql`select runbook.tune_check('dead_rows', null)`;
+  await sql.unsafe(`alter table ${table} set (autovacuum_enabled = false)`);
   expect(run).toMatchObject({
+    state: "failed",
+    verification: { status: "not_cured", still_there: [{ evidence: { cause: "held_back" } }] },
     steps: [
       { state: "done", progress: { note: expect.stringMatching(/could not be removed: session \d+/) } },
     ],

@@ -209,7 +209,7 @@ describe("vacuum_horizon", () => {
         {
           subject: `pid ${session.pid}`,
           summary: expect.stringMatching(/\d s\) cannot .* Another one is close behind\.$/),
-          evidence: { others: 1, close_behind: ["prepared transaction horizon"] },
+          evidence: { others: 1, close_behind: [expect.stringMatching(/^prepared transaction horizon /)] },
         },
         { subject: "slot checks_test", evidence: { others: 0, close_behind: [] } },
       ]);
@@ -236,7 +236,10 @@ describe("vacuum_horizon of a queue", () => {
     for (let index = 0; index < 20; index += 1) await asker`select txid_current()`;
     const { findings } = await runCheck("vacuum_horizon", { warning: 10, after_s: 0, close_percent: 50 });
     expect(findings).toMatchObject([
-      { subject: `pid ${root.pid}`, evidence: { others: 1, close_behind: [`pid ${waiter.pid}`] } },
+      {
+        subject: `pid ${root.pid}`,
+        evidence: { others: 1, close_behind: [expect.stringContaining("waits")] },
+      },
     ]);
   });
 });

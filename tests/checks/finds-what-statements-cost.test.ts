@@ -71,6 +71,22 @@ describe("the check of slow statements", () => {
     expect(findings).toEqual([]);
   });
 
+  it("leaves out the platform's own work until it keeps a processor busy, and what only waits", async () => {
+    const platform = connectAs("supabase_admin");
+    await sql`select runbook.tune_check('slow_statements', ${sql.json({ slow_ms: 200, busy_percent: 10_000 })})`;
+    await repeat(platform, 6, "select pg_sleep(0.25) from cost_lab.author where id = NUMBER");
+    await repeat(anon, 6, "select pg_sleep(0.25)");
+    const polling = "select count(*), pg_sleep(0.3), 'pg_logical_slot_get_changes' from cost_lab.post";
+    await repeat(sql, 6, `${polling} as pg_logical_slot_get_changes where id = NUMBER`);
+    expect((await ask(sql, "slow_statements")).findings).toEqual([]);
+    await sql`select runbook.tune_check('slow_statements', ${sql.json({ slow_ms: 200, busy_percent: 1 })})`;
+    expect((await slow()).toSorted()).toEqual([
+      expect.stringMatching(/ postgres /),
+      expect.stringMatching(/ supabase_admin /),
+    ]);
+    await sql`select runbook.tune_check('slow_statements', null)`;
+  });
+
   it("names what is slow each time", async () => {
     await sql`select runbook.tune_check('slow_statements', ${sql.json({ slow_ms: 200, share_percent: 101 })})`;
     await repeat(anon, 6, "select pg_sleep(0.25) from cost_lab.author where id = NUMBER");
@@ -182,6 +198,11 @@ describe("the checks of missing indexes", () => {
     await repeat(anon, 15, visit);
     await flush(anon);
     expect(await scanned()).toEqual(["large_table_scanned cost_lab.event"]);
+    await sql`select runbook.tune_check('sequential_scans', '{"min_share_percent": 101}')`;
+    expect(await scanned()).toEqual([]);
+    await sql`select runbook.tune_check('sequential_scans', '{"min_share_percent": 101, "warning_rows_a_day": 1}')`;
+    expect(await scanned()).toEqual(["large_table_scanned cost_lab.event"]);
+    await sql`select runbook.tune_check('sequential_scans', null)`;
     expect(await columns()).toEqual(["column_worth_an_index cost_lab.event.session_id"]);
     const { findings } = await ask(sql, "missing_indexes");
     expect(findings).toMatchObject([

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Peer, PeerCommand, Target } from "./peer.ts";
 import { runProgram } from "./run-program.ts";
@@ -52,7 +53,8 @@ async function runCommands(
       limitMs,
       env: {
         PATH: path,
-        HOME: root,
+        // Where it keeps what it knows about itself; not in the project.
+        HOME: tmpdir(),
         SUPABASE_TELEMETRY_DISABLED: "1",
         DO_NOT_TRACK: "1",
       },

@@ -115,6 +115,12 @@ export async function runsToFollow(sql: Statements): Promise<string[]> {
   return rows.map((row) => z.string().parse(row["run_id"]));
 }
 
+/** Moves a run on that nobody is at, where no schedule does; whether to go on following it. */
+export async function takeUpRun(sql: Statements, runId: string): Promise<boolean> {
+  const [row] = await sql`select runbook.take_up_run(${runId}::bigint) as follow`;
+  return row?.["follow"] === true;
+}
+
 /** Does one batch of a run, in a transaction of its own; whether there is another to be done at once. */
 export async function workOnBatch(sql: Statements, runId: string): Promise<boolean> {
   const [row] = await sql`select runbook.work_on_batch(${runId}::bigint) as more`;

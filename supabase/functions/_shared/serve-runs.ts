@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { inBackground } from "./background.ts";
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
@@ -7,6 +8,7 @@ import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import type { Problem } from "./errors.ts";
 import { listRuns, readRun } from "./run-statements.ts";
+import { takeUp } from "./statements.ts";
 
 const limits: Limits = { statement: "10s", lock: "2s" };
 
@@ -33,7 +35,8 @@ const bodySchema = z.strictObject({
 
 /**
  * The endpoint `remediation-runs`: `GET` with a query or `POST` of the same as JSON answers the runs, newest first, or
- * with `id` the one run. Filters by `actor` and `subject` are taken from a body only.
+ * with `id` the one run. Filters by `actor` and `subject` are taken from a body only. Where no schedule moves runs on,
+ * whoever asks for one that is under way moves it on.
  */
 export function serveRuns(parts: Partial<EndpointParts> = {}): Endpoint {
   return createEndpoint({ name: "remediation-runs", methods: ["GET", "POST"], answer }, parts);
@@ -50,7 +53,14 @@ async function answer(exchange: Exchange): Promise<Response> {
     const { id, ...others } = bodySchema.parse(filters);
     return id === undefined ? await listRuns(transaction, others) : await readRun(transaction, String(id));
   });
+  const id = idOf(filters);
+  if (id !== undefined && found["state"] === "applying") inBackground(takeUp(worker, id));
   return Response.json(found);
+}
+
+function idOf(filters: Record<string, unknown>): string | undefined {
+  const { id } = bodySchema.parse(filters);
+  return id === undefined ? undefined : String(id);
 }
 
 async function readQuestion({

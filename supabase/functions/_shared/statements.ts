@@ -1,7 +1,13 @@
 import postgres from "postgres";
 import { drainCalls } from "./calls.ts";
 import { openDatabase } from "./database.ts";
-import { nextStatement, type PendingStatement, settleStatement, workOnBatch } from "./run-statements.ts";
+import {
+  nextStatement,
+  type PendingStatement,
+  settleStatement,
+  takeUpRun,
+  workOnBatch,
+} from "./run-statements.ts";
 import type { Worker } from "./worker.ts";
 
 /** How long calls that stand behind a statement are sent for; the schedule goes on where it stops. */
@@ -22,6 +28,15 @@ export async function followRun(worker: Worker, runId: string): Promise<void> {
     } while (await performBatches(worker, runId, until));
   } catch {
     // The database is away: the tick follows the run.
+  }
+}
+
+/** Goes on with a run that nobody moves on, because somebody asks for it where there is no schedule. Never rejects. */
+export async function takeUp(worker: Worker, runId: string): Promise<void> {
+  try {
+    if (await takeUpRun(worker.connection.statements, runId)) await followRun(worker, runId);
+  } catch {
+    // The database is away or read-only; the next one who asks tries again.
   }
 }
 

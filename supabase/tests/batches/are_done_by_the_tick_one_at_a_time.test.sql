@@ -1,6 +1,6 @@
 begin;
 
-select plan(15);
+select plan(24);
 
 set local client_min_messages = warning;
 -- A remediation that declares what the test puts into a table.
@@ -122,6 +122,51 @@ select set_config(
 );
 select runbook.advance_runs();
 select is(pg_temp.archived(), 0::bigint, 'and can be taken back');
+
+-- Where no tick comes, whoever asks for a run moves it on.
+update public.test_wanted set declared = runbook.batch_step('test_archive', '{}', 'Archive.');
+update runbook.heartbeat set ticked_at = clock_timestamp() where id;
+select set_config(
+  'test.run', pg_temp.run(runbook.remediate('test-remedy', '{}', reason => 'test'))::text, true
+);
+create function pg_temp.refusal()
+returns text
+language plpgsql
+as $$
+declare
+  v_hint text;
+begin
+  perform runbook.remediate('test-remedy', '{}', reason => 'again');
+  return null;
+exception
+  when others then
+    get stacked diagnostics v_hint = pg_exception_hint;
+    return sqlstate || ' ' || v_hint;
+end;
+$$;
+select is(pg_temp.refusal(), 'RB410 Wait until it has ended.', 'while the tick comes one waits');
+update runbook.heartbeat set ticked_at = clock_timestamp() - interval '4 minutes' where id;
+select matches(
+  pg_temp.refusal(), '^RB410 .*advance_runs', 'without it the refusal says what to call'
+);
+
+create function pg_temp.take_up()
+returns boolean
+language sql
+as $$ select runbook.take_up_run(current_setting('test.run')::bigint); $$;
+select ok(not pg_temp.take_up(), 'one that has just begun is left to whoever applied it');
+select is(pg_temp.archived(), 0::bigint, 'so nothing was done');
+alter table runbook.run disable trigger user;
+update runbook.run set started_at = clock_timestamp() - interval '1 minute'
+where id = current_setting('test.run')::bigint;
+alter table runbook.run enable trigger user;
+update runbook.heartbeat set ticked_at = clock_timestamp() where id;
+select ok(not pg_temp.take_up(), 'and so it is to the tick');
+update runbook.heartbeat set ticked_at = null where id;
+select ok(pg_temp.take_up(), 'else asking for it does a batch, and there is more');
+select is(pg_temp.archived(), 10::bigint, 'which is one batch');
+select ok(not pg_temp.take_up(), 'while somebody is at it nobody else begins');
+select is(pg_temp.archived(), 10::bigint, 'so that it goes on at its own pace');
 
 select * from finish();
 rollback;

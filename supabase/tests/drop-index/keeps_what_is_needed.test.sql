@@ -33,6 +33,8 @@ exception
 end;
 $$;
 
+-- As if the runbook had only begun to watch.
+delete from runbook.usage_snapshot where true;
 select is(pg_temp.refusal('public.test_unused'), '55000', 'a week must have been counted');
 insert into runbook.check_tuning (check_name, thresholds, tuned_by)
 values ('unused_indexes', '{"window_days": 0}', 'test');

@@ -1,6 +1,6 @@
 begin;
 
-select plan(11);
+select plan(13);
 
 set local client_min_messages = warning;
 create table public.test_row (id integer primary key, ok boolean not null);
@@ -129,6 +129,17 @@ select is(
   'not_applicable',
   'an undo cures nothing, so no check is asked'
 );
+
+select is(
+  runbook.is_about_run(
+    jsonb_build_object('subject', asked.subject, 'remediation', null, 'params', null), rem,
+    '{"id": 1}'
+  ),
+  asked.answer,
+  'what names no remediation is about the run of its subject'
+)
+from (values ('1', true), ('2', false)) as asked (subject, answer)
+inner join runbook.remediation as rem on rem.name = 'test-mend';
 
 select * from finish();
 rollback;
