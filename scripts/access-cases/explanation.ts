@@ -32,7 +32,9 @@ export const explanationShape = z.object({
       policies: z.array(policy),
     }),
   ),
-  proof: z.object({ tried: z.boolean(), agrees: z.boolean().nullish() }).nullish(),
+  proof: z
+    .object({ tried: z.boolean(), agrees: z.boolean().nullish(), compared: z.number().nullish() })
+    .nullish(),
 });
 
 /** An answer of `runbook.explain_access`. */

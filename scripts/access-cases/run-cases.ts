@@ -188,12 +188,22 @@ async function askOne(
   }
   if (!createRandom(asked.world.seed).chance(proofs)) return;
   const proved = await judge(tx, asked, explainer, true);
-  const proof = proved?.said?.explanation.proof;
   counts.proofs += 1;
-  if (proof?.agrees === false) {
-    counts.disagreed += 1;
-    run.disagreements.push({ case: asked, complaints: ["the proof disagrees"], real, said });
-  }
+  const complaint = proofFault(proved?.said ?? null);
+  if (complaint === null && proved?.comparison.result !== "disagrees") return;
+  counts.disagreed += 1;
+  const complaints = complaint === null ? ["with the proof the answer is wrong"] : [complaint];
+  run.disagreements.push({ case: asked, complaints, real, said: proved?.said ?? null });
+}
+
+/** Where rows were compared, the proof must agree. */
+function proofFault(said: KeyedExplanation | null): string | null {
+  if (said === null) return "asked with the proof, there was no answer";
+  const { proof } = said.explanation;
+  if (proof == null) return "there is no proof";
+  const isCompared = proof.tried && (proof.compared ?? 0) > 0;
+  if (isCompared && proof.agrees !== true) return "the proof disagrees";
+  return null;
 }
 
 /** Clears away what rolled-back worlds left in the catalogs, or each world would be slower than the one before. */

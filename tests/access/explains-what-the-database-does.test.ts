@@ -24,11 +24,13 @@ describe("runbook.explain_access", () => {
     });
     console.log(summarizeCases(result));
     await printDisagreements(result);
-    const { cases, disagreed, undecided } = totalCounts(result);
+    const { cases, disagreed, undecided, unanswered, proofs } = totalCounts(result);
     expect(disagreed).toBe(0);
     expect(cases).toBeGreaterThanOrEqual(inject("accessCases"));
     // It may say "this depends on the order of evaluation", but not as a way out.
     expect(undecided).toBeLessThanOrEqual(cases / 50);
+    expect(unanswered).toBeLessThanOrEqual(cases / 10);
+    expect(proofs).toBeGreaterThan(cases / 20);
     expect(await leftBehind(sql)).toEqual([]);
   });
 });
