@@ -178,16 +178,17 @@ declare
   v_is_post boolean;
 begin
   v_findings := array(select fnd from runbook.findings_of_ban(v_account) as fnd);
+
   if v_enrollment.id is null then
     v_enrollment := findings_of_reader.class;
-    v_findings := array(
+    v_findings := v_findings || array(
       select fnd
       from runbook.findings_of_no_enrollment(
         v_account, v_enrollment.class_id, v_enrollment
       ) as fnd
     );
   else
-    v_findings := array(
+    v_findings := v_findings || array(
       select fnd from runbook.findings_of_payment(v_account.subject, v_enrollment) as fnd
     );
   end if;

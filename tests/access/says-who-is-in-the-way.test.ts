@@ -32,6 +32,7 @@ beforeAll(async () => {
     create table queue.asked (id integer primary key);
     insert into queue.line values (1, 'one'), (2, 'two');
     insert into queue.asked values (1), (2);
+    create view queue.seen with (security_invoker = true) as select * from queue.line;
     grant all on all tables in schema queue to authenticated;
     alter table queue.line enable row level security;
     create policy "asked" on queue.line
@@ -63,9 +64,13 @@ it.each(["queue.line", "queue.asked"])("while an ALTER TABLE of %s waits", async
         expect(answer.gates.find(({ gate }) => gate === "grants")?.state).toBe("pass");
         expect(answer.proof.tried).toBe(false);
       }
+      if (table === "queue.line") {
+        const { answer } = await ask({ command: "select", table: "queue.seen" });
+        expect(answer.summary).toContain("queue.line is locked: pid");
+      }
       throw new Error("done");
     })
-    .catch(() => {});
+    .catch((error: Error) => expect(error.message).toBe("done"));
   await altered;
   expect((await ask({ command: "select" })).answer.verdict).toBe("allowed");
 });
