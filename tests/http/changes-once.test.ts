@@ -62,17 +62,17 @@ it("gives the answer that was lost to the same request again", async () => {
   const sent = { ...headers, "idempotency-key": crypto.randomUUID() };
   const json = { email, reason: "the line broke" };
   const hangUp = new AbortController();
-  const lost = fetch(`${inject("url")}/functions/v1/unblock-login`, {
-    method: "POST",
-    headers: { ...sent, "content-type": "application/json" },
-    body: JSON.stringify(json),
-    signal: hangUp.signal,
-  });
   const runs = (): PromiseLike<readonly unknown[]> =>
     sql`select id from runbook.run where subject = ${email}`;
   // The client hangs up while the function waits for the row.
   await sql.begin(async (holder) => {
     await holder`select from public.auth_rate_limits where identifier = ${email} for update`;
+    const lost = fetch(`${inject("url")}/functions/v1/unblock-login`, {
+      method: "POST",
+      headers: { ...sent, "content-type": "application/json" },
+      body: JSON.stringify(json),
+      signal: hangUp.signal,
+    });
     await expect
       .poll(
         () => sql`select from pg_stat_activity where wait_event_type = 'Lock'`.then((rows) => rows.length),
