@@ -21,16 +21,16 @@ export interface CostResult {
 }
 
 /** How much faster than the clock the schedule is run, so that its cost stands out from the noise. */
-const speed = 20;
+const speed = 40;
 
-const roundS = 30;
+const roundS = 15;
 /** Rounds of each kind; together they are an hour of the schedule, so hourly jobs run once. */
 const rounds = 3600 / speed / roundS;
 const clients = 20;
 const scale = 10;
 
 /**
- * Runs pgbench in turns without the schedule and with the schedule run twenty times as often as it is.
+ * Runs pgbench in turns without the schedule and with the schedule run forty times as often as it is.
  * @returns null when pgbench is not installed.
  */
 export async function measureCostOfSchedule(
