@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { Cron } from "croner";
 import type { Sql } from "postgres";
 import { percentile } from "../bench/statistics.ts";
@@ -114,7 +115,7 @@ export function costChapter(result: CostResult): string {
         ],
       ],
     ),
-    `Loss at the schedule's own speed: ${lossPercent.toFixed(2)} % (goal ${lossPercent < costGoalPercent ? "met" : "missed"}). By the clock the jobs run for ${(100 * busy).toFixed(2)} % of the time of one session, under this load.`,
+    `Loss at the schedule's own speed: ${lossPercent.toFixed(2)} % (goal ${lossPercent < costGoalPercent ? "met" : "missed"}). By the clock the jobs run for ${(100 * busy).toFixed(2)} % of the time of one session, under this load. Checks and collectors go by the clock, so a run that comes before its minute is over finds little due: the loss is a lower bound, and the dearest runs are those that did the work. What the schedule costs by the runbook's own count is told by the check \`own_cost\`.`,
     table(
       ["job", "every, s", "runs", "median under load, ms", "max, ms"],
       result.jobs.map(({ name, periodS, runsMs }) => [
@@ -177,13 +178,7 @@ async function runSped(
 /** Waits so long, or until the signal comes. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (ms <= 0 || signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+  await setTimeout(ms, undefined, { signal }).catch(() => {});
 }
 
 /** What pgbench says at its end. @throws Error when it does not say it. */
