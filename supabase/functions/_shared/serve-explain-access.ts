@@ -38,7 +38,7 @@ async function answer(exchange: Exchange): Promise<Record<string, unknown>> {
     return await connection.transaction("as configured", async (transaction) => {
       await passDoor(transaction, caller, requestId, limits);
       const entry = catalog.get(name) ?? catalog.learn(name, await readAccessParameters(transaction));
-      refuseProblems(findProblems(entry.parameters, params));
+      refuseProblems(findProblems(entry.parameters, params), entry.takes);
       return await explainAccess(transaction, params);
     });
   } catch (error) {
