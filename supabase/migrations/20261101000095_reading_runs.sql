@@ -200,7 +200,10 @@ begin
 
   if not exists (select from runbook.run as run where run.id = run_of.id) then
     raise exception 'There is no run %.', coalesce(run_of.id::text, 'null')
-      using errcode = 'P0002', hint = 'select runbook.runs(''{}'') lists them.';
+      using
+        errcode = 'P0002',
+        detail = '{"refused": true}',
+        hint = 'remediation-runs lists them; in SQL: select runbook.runs(''{}'').';
   end if;
 
   return runbook.run_answer(run_of.id);

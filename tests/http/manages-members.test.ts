@@ -30,7 +30,9 @@ it("lets a person in, changes their role and puts them out at once", async () =>
   const removed = await call("members", { headers, json: { action: "remove", email } });
   expect(removed.body).toEqual({ action: "remove", email, user_id });
   expectRefusal(await diagnose(person.token), 403, "NOT_A_MEMBER");
-  expectRefusal(await call("members", { headers, json: { action: "remove", email } }), 404, "NOT_FOUND");
+  const gone = await call("members", { headers, json: { action: "remove", email } });
+  expectRefusal(gone, 404, "NOT_FOUND");
+  expect(gone.body["message"]).toBe("No member has this address.");
 });
 
 it("is for admins, the list too", async () => {

@@ -163,6 +163,36 @@ it.each([
   expect(answer.body["details"]).toMatchObject([{ path }]);
 });
 
+it.each([
+  ["unblock-login", { email: "" }, 400, /does not fit/, /^It takes email/],
+  ["confirm-email", { email: "nobody@demo.example" }, 404, /No account has this address/, /diagnose-login/],
+  [
+    "enroll-student",
+    { email: "ok@demo.example", class_id: "30000000-0000-4000-8000-000000000099" },
+    404,
+    /There is no class 3/,
+    /diagnose-class-access/,
+  ],
+  [
+    "mark-enrollment-paid",
+    { email: "ok@demo.example", class_id: "30000000-0000-4000-8000-000000000005" },
+    404,
+    /There is no such enrolment/,
+    /diagnose-class-access/,
+  ],
+  ["undo-remediation", { run_id: 999_999_999 }, 404, /There is no run 999999999/, /remediation-runs/],
+])(
+  "says of %s for %j what is not there and where to look",
+  async (endpoint, params, status, message, hint) => {
+    const answer = await call(endpoint, { json: { ...params, dry_run: true }, headers: secretKey() });
+    expectRefusal(answer, status, status === 400 ? "INVALID_BODY" : "NOT_FOUND");
+    expect(answer.body).toMatchObject({
+      message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint),
+    });
+  },
+);
+
 it("answers 404 for the undo of a run that nobody made", async () => {
   const json = { run_id: 999_999_999, reason: "a test" };
   expectRefusal(await call("undo-remediation", { json, headers: secretKey() }), 404, "NOT_FOUND");
