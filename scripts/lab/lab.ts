@@ -60,6 +60,15 @@ export interface Trap {
   peers: Partial<Record<PeerName, PeerMark>>;
 }
 
+/** A trap and what we said that we should not have said. */
+export interface TrapResult {
+  id: string;
+  title: string;
+  trap: Trap | undefined;
+  /** What was wrongly said; empty when we were right. */
+  alarm: string;
+}
+
 /** Runs statements that each stand alone, as CREATE INDEX CONCURRENTLY and VACUUM must. */
 export async function runEach(sql: Sql, statements: readonly string[]): Promise<void> {
   for (const statement of statements) {

@@ -2,7 +2,7 @@ import type { Sql } from "postgres";
 import { connect, superuser } from "../stack/postgres-server.ts";
 import type { Stack } from "../stack/stack.ts";
 import { StackError } from "../stack/stack-error.ts";
-import type { Fault, Lab, Mark, Trap } from "./lab.ts";
+import type { Fault, Lab, Mark, Trap, TrapResult } from "./lab.ts";
 import { askOurselves, findingsOf, findMarked, type OurFinding, type OurReport } from "./our-report.ts";
 import { ownFaults } from "./own-faults.ts";
 import { checkPostgres } from "./peers/check-postgres.ts";
@@ -18,15 +18,6 @@ import { tunings } from "./tunings.ts";
 export interface FaultResult {
   fault: Fault;
   found: OurFinding | undefined;
-}
-
-/** A trap and what we said that we should not have said. */
-export interface TrapResult {
-  id: string;
-  title: string;
-  trap: Trap | undefined;
-  /** What was wrongly said; empty when we were right. */
-  alarm: string;
 }
 
 /** Everything that one run of the lab found. */
