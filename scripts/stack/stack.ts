@@ -136,6 +136,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           auth,
           translateKeys: settings.auth === undefined,
           functions,
+          exposedSchemas: exposedSchemas(options.root),
           report: progress.say,
         }),
       );
@@ -233,6 +234,15 @@ function authSettings(root: string): { passwordHook?: string } {
   if (hook === undefined || !hook.enabled) return {};
   const [schema, name] = new URL(hook.uri).pathname.split("/").filter((part) => part !== "");
   return { passwordHook: `${schema ?? "public"}.${name ?? ""}` };
+}
+
+/** The schemas that config.toml lets the Data API serve; without a word of it those that the CLI has by default. */
+function exposedSchemas(root: string): string[] {
+  return z
+    .object({
+      api: z.object({ schemas: z.array(z.string()) }).default({ schemas: ["public", "graphql_public"] }),
+    })
+    .parse(parse(readFileSync(`${root}/supabase/config.toml`, "utf8"))).api.schemas;
 }
 
 function proxyTo(target: string): (request: Request) => Promise<Response> {

@@ -62,6 +62,23 @@ comment on function runbook.access_parameters() is
 revoke all on function runbook.access_parameters() from public;
 grant execute on function runbook.access_parameters() to runbook_viewer;
 
+-- What an edge function looks at outside before it asks runbook.explain_access.
+create function runbook.access_probes()
+returns text[]
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select array['data_api'];
+$$;
+
+comment on function runbook.access_probes() is
+'The probes to be refreshed before runbook.explain_access.';
+revoke all on function runbook.access_probes() from public;
+grant execute on function runbook.access_probes() to runbook_viewer;
+
 -- Refuses a question that does not fit. Returns it with its defaults.
 create function runbook.access_question(params jsonb)
 returns jsonb

@@ -147,9 +147,12 @@ export async function recordLook(
 }
 
 /** The JSON Schema of what `explainAccess` takes. */
-export async function readAccessParameters(sql: Statements): Promise<{ parameters: unknown }> {
-  const [row] = await sql`select runbook.access_parameters() as parameters`;
-  return { parameters: row?.["parameters"] };
+export async function readAccessParameters(
+  sql: Statements,
+): Promise<{ parameters: unknown; probes: string[] }> {
+  const [row] = await sql`
+    select runbook.access_parameters() as parameters, to_jsonb(runbook.access_probes()) as probes`;
+  return { parameters: row?.["parameters"], probes: z.array(z.string()).parse(row?.["probes"]) };
 }
 
 /** Explains whether somebody may do something to rows, and records who asked. */

@@ -28,6 +28,7 @@ export class Probes {
       ["auth_health", () => lookAtAuth("health", parts, readHealth)],
       ["auth_settings", () => lookAtAuth("settings", parts, readAs(settings))],
       ["realtime_health", () => lookAtRealtime(parts)],
+      ["data_api", () => lookAtDataApi(parts)],
       ["functions_version", () => Promise.resolve({ ok: true, evidence: { version: VERSION } })],
     ]);
   }
@@ -101,6 +102,30 @@ const projectHealth = z
     return { healthy: state === "ACTIVE_HEALTHY", state, ...info };
   });
 
+/**
+ * How the Data API refuses a schema that it does not serve: it names those that it does, PostgREST 14 in the hint and
+ * before that in the message. A name with a comma in it cannot be told from two.
+ */
+const schemaRefusal = z
+  .object({
+    code: z.literal("PGRST106"),
+    message: z.string().max(4000),
+    hint: z.string().max(4000).nullish(),
+  })
+  .transform(({ message, hint }, context): Record<string, unknown> => {
+    const list = /schemas are exposed: (.+)$|schema must be one of the following: (.+)$/;
+    const [, inHint, inMessage] = list.exec(hint ?? "") ?? list.exec(message) ?? [];
+    const told = inHint ?? inMessage;
+    if (told === undefined) {
+      context.addIssue({ code: "custom", message: "does not name the schemas that are served" });
+      return z.NEVER;
+    }
+    return { schemas: told.split(",").map((schema) => schema.trim()) };
+  });
+
+/** A schema that nobody has, so that the Data API says which it serves. */
+const absentSchema = "runbook_asks_which_schemas";
+
 interface Parts {
   environment: Environment;
   fetch: typeof globalThis.fetch;
@@ -109,9 +134,7 @@ interface Parts {
 
 /** Asks Auth at a path; `read` makes more evidence of a good answer, or nothing of one that does not fit. */
 function lookAtAuth(path: string, parts: Parts, read: Reader): Promise<Look> {
-  const { supabaseUrl, publishableKeys } = parts.environment;
-  const key = publishableKeys["default"] ?? Object.values(publishableKeys)[0];
-  return lookAt(`${supabaseUrl}/auth/v1/${path}`, key === undefined ? {} : { apikey: key }, parts, read);
+  return lookAt(`${parts.environment.supabaseUrl}/auth/v1/${path}`, publishableKey(parts), parts, read);
 }
 
 /**
@@ -144,14 +167,27 @@ async function lookAtRealtime(parts: Parts): Promise<Look> {
   return { ok: seen.evidence["healthy"] === true, evidence: { ...seen.evidence, ...asked } };
 }
 
+/** Asks the Data API which schemas it serves. The database does not know that of the hosted one. */
+function lookAtDataApi(parts: Parts): Promise<Look> {
+  const { supabaseUrl } = parts.environment;
+  const headers = { ...publishableKey(parts), "accept-profile": absentSchema };
+  return lookAt(`${supabaseUrl}/rest/v1/runbook?limit=0`, headers, parts, readAs(schemaRefusal), 406);
+}
+
+function publishableKey({ environment: { publishableKeys } }: Parts): Record<string, string> {
+  const key = publishableKeys["default"] ?? Object.values(publishableKeys)[0];
+  return key === undefined ? {} : { apikey: key };
+}
+
 type Reader = (response: Response) => Promise<Record<string, unknown> | undefined>;
 
-/** Asks at an address; never rejects. */
+/** Asks at an address for an answer of 2xx, or of another status that was hoped for; never rejects. */
 async function lookAt(
   url: string,
   headers: Record<string, string>,
   { fetch, now }: Parts,
   read: Reader,
+  hoped?: number,
 ): Promise<Look> {
   const startedAt = now();
   const seen = (ok: boolean, evidence: Record<string, unknown>): Look => ({
@@ -165,7 +201,8 @@ async function lookAt(
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const { ok, status } = response;
+    const { status } = response;
+    const ok = hoped === undefined ? response.ok : status === hoped;
     const more = ok ? await read(response) : undefined;
     if (more === undefined) await response.body?.cancel().catch(() => {});
     return seen(more !== undefined, {
