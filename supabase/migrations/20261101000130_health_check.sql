@@ -450,7 +450,13 @@ as $$
   from (
     select
       (fnd.content ->> 'summary')
-      || coalesce(' Remediation: ' || (fnd.content ->> 'remediation') || '.', '') as sentence
+      || coalesce(
+        ' Remediation: '
+        || (fnd.content ->> 'remediation')
+        -- what is sent, so that no other answer is needed for it
+        || coalesce(' ' || nullif(fnd.content ->> 'params', '{}'), '.'),
+        ''
+      ) as sentence
     from jsonb_array_elements(coalesce(entry_sentences.entry -> 'findings', '[]')) as fnd (content)
   ) as fnd
   union all

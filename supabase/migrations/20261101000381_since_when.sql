@@ -47,9 +47,10 @@ begin
     stm.role_name,
     left(
       format(
-        '%s called it %s times since %s, %s ms each: %s %% of all statements'' time. %s',
+        '%s called it %s %s since %s, %s ms each: %s %% of all statements'' time. %s',
         stm.role_name,
         stm.calls,
+        runbook.unit_text(stm.calls::text, 'times'),
         runbook.utc_text(greatest(stm.counted_since, v_since)),
         round(stm.mean_ms, 1),
         stm.percent_of_time,

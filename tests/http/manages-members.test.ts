@@ -37,7 +37,9 @@ it("is for admins, the list too", async () => {
   const operator = bearer((await newPerson(sql, "operator")).token);
   const json = { action: "add", email: "ok@demo.example", role: "admin" };
   expectRefusal(await call("members", { headers: operator, json }), 403, "ROLE_REQUIRED");
-  expectRefusal(await call("members", { method: "GET", headers: operator }), 403, "ROLE_REQUIRED");
+  const list = await call("members", { method: "GET", headers: operator });
+  expectRefusal(list, 403, "ROLE_REQUIRED");
+  expect(list.body["hint"]).toMatch(/^Ask an admin/);
   const [refusal] = await sql`select name, code from runbook.refusal order by id desc limit 1`;
   expect(refusal).toEqual({ name: "members", code: "ROLE_REQUIRED" });
 });

@@ -123,6 +123,19 @@ it("refuses to apply without a reason, with a wrong dry_run or under a key with 
   expectRefusal(await ask(apply, { "idempotency-key": "two words" }), 400, "INVALID_BODY");
 });
 
+it("says what a request takes that does not fit, and how a change of high risk is asked for", async () => {
+  const forum = await call("diagnose-forum", { json: { class_id: "Conversatie" }, headers: secretKey() });
+  expectRefusal(forum, 400, "INVALID_BODY");
+  expect(forum.body["hint"]).toMatch(/^It takes class_id \(.+\), email\? \(.+\), user_id\? \(.+\)\.$/);
+  const listed = await call("remediate", { json: { remediation: "vacuum-table" }, headers: secretKey() });
+  expect(listed.body["hint"]).toMatch(/^It takes table \(.+\)\.$/);
+  const unplanned = await call("confirm-email", { json: apply, headers: secretKey() });
+  expectRefusal(unplanned, 400, "INVALID_BODY");
+  expect(unplanned.body["hint"]).toMatch(/dry_run: true.+plan_hash.+Idempotency-Key/);
+  const unexplained = await call("unblock-login", { json: { email }, headers: secretKey() });
+  expect(unexplained.body).not.toHaveProperty("hint");
+});
+
 it.each([
   [{ ...apply, reason: " " }, "reason", "must have at least 1 characters"],
   [{ ...apply, reason: "x".repeat(10_000) }, "reason", "must have at most 1000 characters"],

@@ -36,6 +36,8 @@ export interface Change {
 export interface Examined {
   problems: Problem[];
   probes: readonly string[];
+  /** What its own parameters are, for those that do not fit. */
+  takes?: string;
 }
 
 const step = z.looseObject({
@@ -85,8 +87,8 @@ export async function answerChange(exchange: Exchange, read: (body: Json) => Cha
     lookingOutside(exchange, (due) =>
       worker.connection.transaction("as configured", async (transaction) => {
         await passDoor(transaction, caller, requestId, limits);
-        const { problems, probes } = await change.examine(transaction);
-        refuseProblems([...envelopeProblems(envelope), ...problems]);
+        const { problems, probes, takes } = await change.examine(transaction);
+        refuseProblems([...envelopeProblems(envelope), ...problems], problems.length > 0 ? takes : undefined);
         due(probes);
         const asked = openEnvelope(envelope);
         return await change.perform(transaction, asked).catch((error: unknown) => {
@@ -175,7 +177,7 @@ function failureOf({ state, run, steps }: Remediation): ApiError {
         run?.error?.sqlstate?.startsWith("RB") === true
           ? run.error.message
           : `The remediation failed${undone ? ", and nothing was changed" : ""}.`,
-      hint: `Its run says why: select error from runbook.run where id = ${run?.id};`,
+      hint: `Its run says why: remediation-runs with {"id": ${run?.id}}.`,
       details: { run_id: run?.id, state },
       reason: `run_${state}`,
     });

@@ -82,7 +82,7 @@ async function answer(
     refuseProblems(problems);
     const entry = catalog.get(issue) ?? catalog.learn(issue, await readIssue(transaction, issue));
     const found = findProblems(entry.parameters, params);
-    refuseProblems(path === "" ? found : problemsBelow(path, found));
+    refuseProblems(path === "" ? found : problemsBelow(path, found), entry.takes);
     return entry;
   };
 

@@ -43,7 +43,7 @@ async function answer(exchange: Exchange): Promise<Record<string, unknown>> {
   const admit = async (transaction: Statements): Promise<Entry> => {
     await passDoor(transaction, caller, requestId, limits);
     const entry = catalog.get(name) ?? catalog.learn(name, await readAccessParameters(transaction));
-    refuseProblems(findProblems(entry.parameters, params));
+    refuseProblems(findProblems(entry.parameters, params), entry.takes);
     return entry;
   };
   const seen = await lookOutside(exchange, catalog.get(name), admit);
