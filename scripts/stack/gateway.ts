@@ -13,6 +13,8 @@ export interface GatewayOptions {
   auth(request: Request): Promise<Response>;
   /** Whether keys are translated into tokens for Auth; a real server does that at its own gateway. */
   translateKeys: boolean;
+  /** Plays the Management API below `/management`; null where a real project is at hand. */
+  management: ((request: Request) => Promise<Response>) | null;
   functions: FunctionsServer;
   /** The schemas that the Data API would serve. */
   exposedSchemas: readonly string[];
@@ -40,6 +42,10 @@ export async function startGateway(options: GatewayOptions): Promise<HttpServer>
       if (url.pathname.startsWith("/auth/v1/")) return authorize(options, incoming, response, url);
       if (url.pathname.startsWith("/functions/v1/"))
         return callFunction(options, agent, incoming, response, url);
+      if (url.pathname.startsWith("/management/") && options.management !== null) {
+        const target = new URL(url.pathname.slice("/management".length) + url.search, "http://management");
+        return serveFetch(incoming, response, target, headersOf(incoming), options.management);
+      }
       await readAll(incoming);
       if (/^\/realtime\/v1\/api\/tenants\/[^/]+\/health$/.test(url.pathname))
         return tellRealtimesHealth(options, incoming, response);

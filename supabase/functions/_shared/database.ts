@@ -203,6 +203,12 @@ export async function undo(sql: Statements, runId: string, asked: Asked): Promis
   return json.parse(row?.["undo"]);
 }
 
+/** The probes that the catalog's checks name and that nobody has looked at for the interval that it gives. */
+export async function dueProbes(sql: Statements): Promise<string[]> {
+  const [row] = await sql`select to_jsonb(runbook.due_probes()) as names`;
+  return z.array(z.string()).parse(row?.["names"]);
+}
+
 /** One look at something outside the database. */
 export interface Probe {
   name: string;

@@ -9,6 +9,7 @@ import {
   carryProbes,
   chosenChecks,
   composeReport,
+  dueProbes,
   enter,
   type Limits,
   nameWhoLocks,
@@ -28,7 +29,10 @@ const name = "health-check";
 const limits: Limits = { statement: "1s", lock: "100ms" };
 /** After this long the remaining checks are skipped. */
 const budgetMs = 10_000;
+/** What is looked at each time, also when the database cannot say what is due. */
 const probeNames = ["auth_health", "functions_version"];
+/** Nobody waits for the schedule's look; pg_net hangs up after twenty seconds. */
+const scheduledPatienceMs = 8_000;
 
 const names = z.array(z.string().min(1).max(63)).min(1).max(100).optional();
 const bodySchema = z.strictObject({ checks: names, groups: names, detail: z.boolean().optional() });
@@ -105,7 +109,9 @@ async function lookOutside(exchange: Exchange, ticket: string): Promise<Response
   const { connection, probes } = exchange.worker;
   await redeem(connection, ticket, name);
   exchange.actor = "ticket";
-  exchange.unrecorded = await probes.record(connection.statements, await probes.look(probeNames));
+  const names = await dueProbes(connection.statements);
+  const seen = await probes.look(names, scheduledPatienceMs);
+  exchange.unrecorded = await probes.record(connection.statements, seen);
   return new Response(null, { status: 204 });
 }
 
@@ -125,13 +131,19 @@ async function report(
 ): Promise<Response> {
   const { request, worker } = exchange;
   const { connection, probes } = worker;
+  let seen: Probe[] = [];
   if (due.length > 0) {
-    await connection.transaction("as configured", admit);
-    exchange.unrecorded = await probes.record(connection.statements, await looking);
+    const others = await connection.transaction("as configured", async (transaction) => {
+      await admit(transaction);
+      const names = await dueProbes(transaction);
+      return probes.due(names.filter((name) => !probeNames.includes(name)));
+    });
+    seen = (await Promise.all([looking, probes.look(others)])).flat();
+    exchange.unrecorded = await probes.record(connection.statements, seen);
   }
   const isPartial = question.choice.checks !== null || question.choice.groups !== null;
   const { composed, text } = await connection.transaction("as configured", async (transaction) => {
-    if (exchange.unrecorded !== undefined) await carryProbes(transaction, await looking);
+    if (exchange.unrecorded !== undefined) await carryProbes(transaction, seen);
     await admit(transaction);
     const chosen = await choose(transaction, question);
     const entries = await runChecks(transaction, chosen);
