@@ -146,19 +146,33 @@ describe("when a check hangs", () => {
       create function health_test.check_hangs(settings jsonb) returns runbook.check_result
       language sql stable as 'select row(1, null)::runbook.check_result from pg_sleep(5)'`;
     await sql`
+      create function health_test.check_takes_its_time(settings jsonb) returns runbook.check_result
+      language sql stable as 'select row(1, null)::runbook.check_result from pg_sleep(0.6)'`;
+    await sql`
       insert into runbook.check (name, title, description, function, position)
-      values ('hangs', 'Hangs', 'Hangs.', 'health_test.check_hangs', -1)`;
+      values
+        ('takes_its_time', 'Slow', 'Slow.', 'health_test.check_takes_its_time', -4),
+        ('takes_its_time_too', 'Slow', 'Slow.', 'health_test.check_takes_its_time', -3),
+        ('hangs', 'Hangs', 'Hangs.', 'health_test.check_hangs', -2),
+        ('hangs_too', 'Hangs', 'Hangs.', 'health_test.check_hangs', -1)`;
   });
   afterAll(async () => {
-    await sql`delete from runbook.check where name = 'hangs'`;
+    await sql`delete from runbook.check where function like 'health_test.%'`;
     await sql`drop schema health_test cascade`;
   });
 
   it("gives it one second, and runs those behind it", async () => {
     const answer = await call("health-check", { method: "GET", headers: secretKey() });
     expect(answer.status).toBe(200);
-    expect(entry(answer, "hangs")).toMatchObject({ status: "error", reason: expect.any(String) });
+    for (const name of ["hangs", "hangs_too"])
+      expect(entry(answer, name)).toMatchObject({ status: "error", reason: expect.any(String) });
     expect(entry(answer, "versions_agree")).toMatchObject({ status: "ok" });
+    // Together they take longer than one statement may.
+    for (const name of ["takes_its_time", "takes_its_time_too"])
+      expect(entry(answer, name)).toMatchObject({ status: "ok", value: 1 });
+    const checks = answer.body["checks"];
+    const names = Array.isArray(checks) ? checks.map((one) => one.check) : [];
+    expect(new Set(names).size).toBe(names.length);
   });
 });
 

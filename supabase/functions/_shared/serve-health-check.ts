@@ -3,7 +3,6 @@ import { prefersText } from "./accept.ts";
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
-import type { Transaction } from "./connection.ts";
 import {
   type Choice,
   carryProbes,
@@ -16,19 +15,17 @@ import {
   type Probe,
   recordReport,
   reportText,
-  runCheck,
   type Statements,
 } from "./database.ts";
 import { toApiError } from "./database-errors.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import { ApiError, invalidBody, type Problem } from "./errors.ts";
 import { reportWithoutDatabase, textWithoutDatabase } from "./report-without-database.ts";
+import { runChecks } from "./run-checks.ts";
 import { redeem, ticketHeader } from "./ticket.ts";
 
 const name = "health-check";
 const limits: Limits = { statement: "1s", lock: "100ms" };
-/** After this long the remaining checks are skipped. */
-const budgetMs = 10_000;
 /** What is looked at each time, also when the database cannot say what is due. */
 const probeNames = ["auth_health", "functions_version"];
 /** Nobody waits for the schedule's look; pg_net hangs up after twenty seconds. */
@@ -71,7 +68,7 @@ export function serveHealthCheck(parts: Partial<EndpointParts> = {}): Endpoint {
 async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
   const { request, worker } = exchange;
   const ticket = request.headers.get(ticketHeader);
-  if (ticket !== null) return await lookOutside(exchange, ticket);
+  if (ticket !== null) return await lookForSchedule(exchange, ticket);
 
   const caller = await identifyCaller(request, worker.environment);
   exchange.actor = caller.kind;
@@ -105,7 +102,7 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
 }
 
 /** What the schedule rings for: looks at the world outside and records it. pg_net keeps answers where every login can read. */
-async function lookOutside(exchange: Exchange, ticket: string): Promise<Response> {
+async function lookForSchedule(exchange: Exchange, ticket: string): Promise<Response> {
   const { connection, probes } = exchange.worker;
   await redeem(connection, ticket, name);
   exchange.actor = "ticket";
@@ -204,36 +201,6 @@ async function choose(transaction: Statements, { choice, isInQuery }: Question):
     if (refused.code !== "INVALID_BODY" || data === undefined || !isInQuery) throw error;
     throw invalidBody(inQuery(data));
   }
-}
-
-/** Runs each check as a statement of its own, so that each has its own timeout. */
-async function runChecks(transaction: Transaction, checks: readonly string[]): Promise<Report[]> {
-  const startedAt = performance.now();
-  const entries: Report[] = [];
-  for (const check of checks) {
-    entries.push(
-      performance.now() - startedAt < budgetMs
-        ? await runOne(transaction, check)
-        : entryWithout(check, "skipped", 0, "budget spent"),
-    );
-  }
-  return entries;
-}
-
-/** `run_check` raises nothing of its own; what still comes, such as its timeout, is undone and becomes its entry. */
-async function runOne(transaction: Transaction, check: string): Promise<Report> {
-  const startedAt = performance.now();
-  try {
-    return await transaction.attempt((statements) => runCheck(statements, check));
-  } catch (error) {
-    const tookMs = Math.round(performance.now() - startedAt);
-    const { code } = toApiError(error);
-    return entryWithout(check, "error", tookMs, `could not be run: ${code}`);
-  }
-}
-
-function entryWithout(check: string, status: string, tookMs: number, reason: string): Report {
-  return { check, status, value: null, threshold: null, took_ms: tookMs, findings: [], reason };
 }
 
 /** Keeps the report. Who asked gets it whether or not it could be kept; the log says when it could not. */

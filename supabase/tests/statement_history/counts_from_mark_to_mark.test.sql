@@ -1,6 +1,6 @@
 begin;
 
-select plan(12);
+select plan(13);
 
 -- Other tests may have taken snapshots; this one takes its own. What pg_stat_statements counts is
 -- moved by moving the marks that it is compared with.
@@ -34,6 +34,16 @@ select is(
   (select snp.began_at from runbook.statement_snapshot as snp), null,
   'and covers no time'
 );
+select isnt_empty(
+  $$
+  select
+  from runbook.statement_text as txt
+  inner join pg_temp.chosen as cho on cho.queryid = txt.queryid
+  $$,
+  'but it keeps the texts of what a window of a day tells of'
+);
+-- The next one shall find it by itself.
+delete from runbook.statement_text where queryid is not null;
 
 -- 7 calls that came after the snapshot.
 update runbook.statement_mark as mrk
