@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { z } from "zod";
 import { endWorker, hold } from "../http/interruptions.ts";
 import { applyPlanned, bearer, call, newPerson, openDatabase, runIdOf } from "../http/runbook-client.ts";
+import { tick } from "../setup/schedule.ts";
 
 const sql = openDatabase();
 const writers = postgres(inject("databaseUrl"), { max: 4, onnotice: () => {} });
@@ -81,11 +82,11 @@ it("each row is moved once, nobody waits, a kill changes nothing, and all of it 
   await expect.poll(() => count(archive), { timeout: 20_000 }).toBeGreaterThan(2000);
   await endWorker("archive-rows");
   // The tick takes over: one batch, and the bell for a function that goes on.
-  const tick = async (): Promise<unknown> => {
-    await sql`select runbook.tick()`;
+  const isNearlyDone = async (): Promise<unknown> => {
+    await tick(sql);
     return (await read(id))["state"] === "succeeded" || (await count(archive)) === 49_999;
   };
-  await expect.poll(tick, { timeout: 60_000, interval: 2000 }).toBe(true);
+  await expect.poll(isNearlyDone, { timeout: 60_000, interval: 2000 }).toBe(true);
   await release();
   await expect.poll(async () => (await read(id))["state"], { timeout: 60_000 }).toBe("succeeded");
   isOver = true;

@@ -1,10 +1,35 @@
 import postgres from "postgres";
-import { afterAll, afterEach, beforeEach, expect, inject, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, it } from "vitest";
 import { rolledBack } from "../conformance/rolled-back.ts";
 import { findingsOf, flushCounters } from "./findings-of.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
 const other = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
+const admin = postgres({
+  host: inject("socketDirectory"),
+  port: inject("databasePort"),
+  user: "supabase_admin",
+  database: "postgres",
+  max: 1,
+});
+
+/** How often autovacuum looks at the database. */
+async function setNaptime(naptime: "1s" | "1h" | null): Promise<void> {
+  await admin.unsafe(
+    naptime === null
+      ? "alter system reset autovacuum_naptime"
+      : `alter system set autovacuum_naptime = '${naptime}'`,
+  );
+  await admin`select pg_reload_conf()`;
+}
+
+// It would come in the middle of a test, and whatever it left a moment ago is no finding.
+beforeAll(async () => {
+  await setNaptime("1h");
+  const atWork = (): PromiseLike<readonly unknown[]> =>
+    admin`select from pg_stat_activity where backend_type = 'autovacuum worker'`;
+  await expect.poll(async () => (await atWork()).length, { timeout: 30_000 }).toBe(0);
+});
 
 beforeEach(async () => {
   await sql`create schema vacuum_story`;
@@ -16,7 +41,8 @@ afterEach(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all([sql.end(), other.end()]);
+  await setNaptime(null);
+  await Promise.all([sql.end(), other.end(), admin.end()]);
 });
 
 /** So many rows, analyzed and never vacuumed. */
@@ -94,16 +120,8 @@ it("leaves to autovacuum what it is about to do, or does at this moment", async 
     });
   });
 
-  const admin = postgres({
-    host: inject("socketDirectory"),
-    port: inject("databasePort"),
-    user: "supabase_admin",
-    database: "postgres",
-    max: 1,
-  });
   try {
-    await admin`alter system set autovacuum_naptime = 1`;
-    await admin`select pg_reload_conf()`;
+    await setNaptime("1s");
     const hasCome = async (): Promise<boolean> =>
       (
         await sql`
@@ -113,9 +131,7 @@ it("leaves to autovacuum what it is about to do, or does at this moment", async 
       ).length === 1;
     await expect.poll(hasCome, { timeout: 20_000 }).toBe(true);
   } finally {
-    await admin`alter system reset autovacuum_naptime`;
-    await admin`select pg_reload_conf()`;
-    await admin.end();
+    await setNaptime("1h");
   }
   expect(await found("dead_rows")).toEqual([]);
 

@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { serveRemediation } from "../../supabase/functions/_shared/serve-remediation.ts";
+import { tick } from "../setup/schedule.ts";
 import { endWorker, hold, terminate, waitingFor } from "./interruptions.ts";
 import {
   asAnother,
@@ -246,11 +247,11 @@ async function survive({ of, kill, leaves, ends = "succeeded", attempts }: Point
   const [interrupted] = await runsOf(sql, subject);
   if (leaves === "applying" && interrupted !== undefined) {
     await letTimePass(sql, interrupted);
-    const tick = async (): Promise<string> => {
-      await sql`select runbook.tick()`;
+    const stateAfterTick = async (): Promise<string> => {
+      await tick(sql);
       return await state();
     };
-    await expect.poll(tick, { timeout: 25_000, interval: 1000 }).toBe(ends);
+    await expect.poll(stateAfterTick, { timeout: 25_000, interval: 1000 }).toBe(ends);
   }
 
   // The same request again makes the change if it was not made, and answers the one run.
