@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, it } from "vitest";
 import { rolledBack } from "../conformance/rolled-back.ts";
+import { untilNothing } from "../setup/schedule.ts";
 import { findingsOf, flushCounters } from "./findings-of.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
@@ -26,9 +27,10 @@ async function setNaptime(naptime: "1s" | "1h" | null): Promise<void> {
 // It would come in the middle of a test, and whatever it left a moment ago is no finding.
 beforeAll(async () => {
   await setNaptime("1h");
-  const atWork = (): PromiseLike<readonly unknown[]> =>
-    admin`select from pg_stat_activity where backend_type = 'autovacuum worker'`;
-  await expect.poll(async () => (await atWork()).length, { timeout: 30_000 }).toBe(0);
+  await untilNothing(
+    "a worker of autovacuum",
+    () => admin`select pid, query from pg_stat_activity where backend_type = 'autovacuum worker'`,
+  );
 });
 
 beforeEach(async () => {

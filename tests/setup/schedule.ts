@@ -1,7 +1,19 @@
 import type postgres from "postgres";
-import { afterAll, beforeAll, expect } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 
-const patient = { timeout: 25_000, interval: 100 };
+const patienceMs = 30_000;
+
+/**
+ * Asks until nothing is in the way any more. Unlike `expect.poll` it may be called in a hook.
+ * @throws Error with what still is, after half a minute.
+ */
+export async function untilNothing(what: string, look: () => PromiseLike<readonly unknown[]>): Promise<void> {
+  for (const begun = Date.now(); ; await new Promise((wake) => setTimeout(wake, 100))) {
+    const left = [...(await look())];
+    if (left.length === 0) return;
+    if (Date.now() - begun > patienceMs) throw new Error(`There still is ${what}: ${JSON.stringify(left)}`);
+  }
+}
 
 /** Ticks, after a tick of the schedule that is under way: beside it this one would leave at once and do nothing. */
 export async function tick(sql: postgres.Sql): Promise<void> {
@@ -16,9 +28,14 @@ export async function tick(sql: postgres.Sql): Promise<void> {
  * which is an hour or more: what the tests of a file remove and write is their own for that long.
  */
 export async function collect(sql: postgres.Sql, name: string): Promise<void> {
-  const isDone = async (): Promise<unknown> =>
-    (await sql`select runbook.collect(${name}) as done`)[0]?.["done"];
-  await expect.poll(isDone, patient).toBe(true);
+  await untilNothing(
+    "another collector at work, or this one fails",
+    () => sql`
+      select clt.name, stt.error
+      from (select ${name} as name, runbook.collect(${name}) as is_done offset 0) as clt
+      left join runbook.collector_state as stt on stt.collector_name = clt.name
+      where not clt.is_done`,
+  );
 }
 
 /**
@@ -32,12 +49,14 @@ export function switchOff(sql: postgres.Sql, ...jobs: ("runbook-checks" | "runbo
     await switchJobs(false);
     // The scheduler learns of it within a second, and may have begun a run until then.
     await new Promise((wake) => setTimeout(wake, 1500));
-    const atWork = (): PromiseLike<readonly unknown[]> => sql`
-      select det.status, det.command
-      from cron.job_run_details as det
-      inner join cron.job as job on job.jobid = det.jobid
-      where job.jobname = any(${jobs}) and det.status in ('starting', 'running')`;
-    await expect.poll(async () => [...(await atWork())], patient).toEqual([]);
+    await untilNothing(
+      "a run of the schedule",
+      () => sql`
+        select det.status, det.start_time, job.jobname
+        from cron.job_run_details as det
+        inner join cron.job as job on job.jobid = det.jobid
+        where job.jobname = any(${jobs}) and det.status in ('starting', 'running')`,
+    );
   });
   afterAll(() => switchJobs(true));
 }

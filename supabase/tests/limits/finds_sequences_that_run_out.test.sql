@@ -3,7 +3,8 @@ begin;
 select plan(18);
 
 create schema limits_test;
--- The schedule and other tests may have left a survey; the next waits until this test has rolled back.
+-- The schedule and other tests may have left a survey; the next one waits until this test has
+-- rolled back.
 lock table runbook.sequence_survey in share row exclusive mode;
 delete from runbook.sequence_survey where true;
 
