@@ -30,7 +30,7 @@ const table = `kill_test."bïg;"`;
 async function ended(id: number): Promise<Record<string, unknown>> {
   const read = async (): Promise<Record<string, unknown>> =>
     (await call("remediation-runs", { headers, json: { id } })).body;
-  await expect.poll(async () => (await read())["state"], { timeout: 25_000 }).not.toBe("applying");
+  await expect.poll(async () => (await read())["state"], { timeout: 60_000 }).not.toBe("applying");
   return await read();
 }
 
@@ -100,8 +100,8 @@ it("one that was asked for in psql is done by the function that the tick rings",
     await tick(sql);
     return (await sql`select state from runbook.run where id = ${id}`)[0]?.["state"];
   };
-  await expect.poll(stateAfterTick, { timeout: 28_000, interval: 2000 }).toBe("succeeded");
-}, 40_000);
+  await expect.poll(stateAfterTick, { timeout: 60_000, interval: 2000 }).toBe("succeeded");
+}, 120_000);
 
 it("one that waits for a lock gives up, and says so", async () => {
   const release = await hold(holders, (holder) => holder.unsafe(`lock table ${table}`));

@@ -54,7 +54,7 @@ async function indexes(): Promise<Record<string, boolean>> {
 async function ended(id: number): Promise<Record<string, unknown>> {
   const read = async (): Promise<Record<string, unknown>> =>
     (await call("remediation-runs", { headers, json: { id } })).body;
-  await expect.poll(async () => (await read())["state"], { timeout: 20_000 }).not.toBe("applying");
+  await expect.poll(async () => (await read())["state"], { timeout: 60_000 }).not.toBe("applying");
   return await read();
 }
 
@@ -152,7 +152,7 @@ describe("create-index", () => {
       await tick(sql);
       return (await call("remediation-runs", { headers, json: { id } })).body["state"];
     };
-    await expect.poll(stateAfterTick, { timeout: 25_000, interval: 1000 }).toBe("abandoned");
+    await expect.poll(stateAfterTick, { timeout: 60_000, interval: 1000 }).toBe("abandoned");
     expect(await indexes()).toEqual({});
     const run = await ended(id);
     expect(JSON.stringify(run)).toMatch(/was dropped/);

@@ -131,7 +131,7 @@ it("leaves to autovacuum what it is about to do, or does at this moment", async 
           where relid = 'vacuum_story.thing'::regclass
             and last_autovacuum is not null and last_autoanalyze is not null`
       ).length === 1;
-    await expect.poll(hasCome, { timeout: 20_000 }).toBe(true);
+    await expect.poll(hasCome, { timeout: 60_000 }).toBe(true);
   } finally {
     await setNaptime("1h");
   }

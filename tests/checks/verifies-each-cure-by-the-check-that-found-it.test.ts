@@ -60,7 +60,7 @@ async function cure(check: string, code: string, about: string): Promise<void> {
   const id = runIdOf(applied);
   const read = async (): Promise<Record<string, unknown>> =>
     (await call("remediation-runs", { headers, json: { id } })).body;
-  await expect.poll(async () => (await read())["state"], { timeout: 20_000 }).not.toBe("applying");
+  await expect.poll(async () => (await read())["state"], { timeout: 60_000 }).not.toBe("applying");
   expect(await read()).toMatchObject({
     state: "succeeded",
     verification: { status: "verified", still_there: [], skipped: [] },

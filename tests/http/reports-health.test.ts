@@ -216,7 +216,7 @@ describe("the schedule's ticket", () => {
         select res.status_code, res.content, res.timed_out, res.error_msg
         from net._http_response as res where res.id = ${String(ids[0])}::bigint`),
     ];
-    await expect.poll(answers, { timeout: 25_000 }).not.toEqual([]);
+    await expect.poll(answers, { timeout: 60_000 }).not.toEqual([]);
     expect(await answers()).toEqual([{ status_code: 204, content: null, timed_out: false, error_msg: null }]);
   });
 

@@ -214,7 +214,7 @@ it.each([
         await drainCalls({ environment, connection }, { runId: String(id), budgetMs: 2_000 });
         return (await readRun(id))["state"];
       },
-      { timeout: 15_000, interval: 500 },
+      { timeout: 60_000, interval: 500 },
     )
     .toBe("failed");
   expect(got.filter((line) => line.startsWith("POST"))).toHaveLength(2);
@@ -246,7 +246,7 @@ it("ends the session that reads the slot where there is no token", async () => {
     .toMatchObject({ state: "succeeded", verification: { status: "verified" } });
 });
 
-it("is moved on by who asks for its run, where no schedule does", { timeout: 40_000 }, async () => {
+it("is moved on by who asks for its run, where no schedule does", { timeout: 120_000 }, async () => {
   const parts = partsOn({});
   onTestFinished(() => parts.end());
   await subscribe();
@@ -263,7 +263,7 @@ it("is moved on by who asks for its run, where no schedule does", { timeout: 40_
         const response = await runs.fetch(requestTo("remediation-runs", { id }));
         return await response.json();
       },
-      { timeout: 30_000, interval: 1000 },
+      { timeout: 60_000, interval: 1000 },
     )
     .toMatchObject({ state: "succeeded" });
 });

@@ -163,7 +163,7 @@ it("is rung for by the tick when a call is due", async () => {
   await tick(sql);
   const read = async (): Promise<unknown> =>
     (await call("remediation-runs", { headers: secretKey(), json: { id: run.id } })).body["state"];
-  await expect.poll(read, { timeout: 15_000 }).toBe("succeeded");
+  await expect.poll(read, { timeout: 60_000 }).toBe("succeeded");
   expect(await signIn(email)).toEqual(expect.any(String));
 });
 

@@ -23,11 +23,11 @@ beforeAll(async () => {
     createProgress(() => {}),
   );
   result = await runLab({ stack, root, path: null, progress: () => {} });
-}, 240_000);
+}, 900_000);
 
 afterAll(async () => {
   await stack?.stop();
-}, 30_000);
+}, 120_000);
 
 describe("the fault lab", () => {
   it.each([...publishedFaults, ...ownFaults].map(({ id, title }) => ({ id, title })))(
