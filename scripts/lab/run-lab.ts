@@ -57,6 +57,9 @@ const peers = [supabaseInspect, supabaseAdvisors, checkPostgres, postgresExporte
 /** A command that waits for a lock waits as long as the lock is held. */
 const peerLimitMs = 20_000;
 
+/** How long a collector may be kept from its work by one of the schedule. */
+const collectMs = 30_000;
+
 /** The counters of other sessions arrive when those have been idle for ten seconds; a long query is one of five. */
 const settleMs = 11_000;
 
@@ -96,7 +99,7 @@ export async function runLab({ stack, root, path, progress }: LabOptions): Promi
     const calm = await ask("calm database");
     await seed("stuck");
     await settle();
-    await watch(lab.sql);
+    await collect(lab.sql, "usage");
     await tune(lab.sql);
     await askOurselves(lab.sql); // fills the caches, as the schedule would have
     const { report, tookMs } = await askOurselves(lab.sql);
@@ -132,16 +135,22 @@ async function prepare({ sql, platform }: Lab): Promise<void> {
   const [hypopg] = await sql`select from pg_available_extensions where name = 'hypopg'`;
   if (hypopg !== undefined)
     await platform.unsafe("create extension if not exists hypopg with schema extensions");
+  // What the schedule does each hour happens at the moments that the lab needs: all of it before the seeds, and a look
+  // at the usage after them. One in between would make an index that appeared later too new to be called unused.
+  for (const { name } of await sql<{ name: string }[]>`select name from runbook.collector order by name`)
+    await collect(sql, name);
   await sql.unsafe("create schema shop");
-  await watch(sql);
 }
 
-/**
- * What the schedule does each hour, at the moments that the lab needs: before the seeds and after them. Left to the
- * schedule, a look in between would make an index that appeared later too new to be called unused.
- */
-async function watch(sql: Sql): Promise<void> {
-  await sql`select runbook.collect('usage')`;
+/** Calls a collector, after one of the schedule that is under way. @throws Error with what went wrong in it. */
+async function collect(sql: Sql, name: string): Promise<void> {
+  for (const begun = Date.now(); ; await new Promise((wake) => setTimeout(wake, 100))) {
+    const [row] = await sql<{ done: boolean }[]>`select runbook.collect(${name}) as done`;
+    if (row?.done === true) return;
+    if (Date.now() - begun < collectMs) continue;
+    const [state] = await sql`select error from runbook.collector_state where collector_name = ${name}`;
+    throw new Error(`The collector ${name} did not succeed: ${JSON.stringify(state ?? null)}`);
+  }
 }
 
 /** What is a fault after minutes or days is one after a second in the lab; the thresholds are data. */
@@ -170,7 +179,12 @@ function judgeTrap(trap: Trap, findings: readonly OurFinding[]): TrapResult {
   const missed = mustBeFound.find(
     (must) => must.trap === trap.id && findMarked(findings, [must.mark]) === undefined,
   );
-  const alarm = missed === undefined ? (said?.summary ?? "") : "It was not found.";
+  const alarm =
+    missed === undefined
+      ? said === undefined
+        ? ""
+        : `${said.summary} ${JSON.stringify(said.evidence)}`
+      : "It was not found.";
   return { id: trap.id, title: trap.title, trap, alarm };
 }
 

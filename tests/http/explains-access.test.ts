@@ -69,7 +69,7 @@ it("tries a write and leaves nothing of it", async () => {
   expect(profile?.["full_name"]).not.toBe("Somebody else");
 });
 
-it("ends a policy that goes on after it was stopped", { timeout: 40_000 }, async ({ skip }) => {
+it("ends a policy that goes on after it was stopped", { timeout: 120_000 }, async ({ skip }) => {
   const [setting] = await sql`select current_setting('transaction_timeout', true) is not null as is_there`;
   // Before Postgres 17 nothing ends a function that catches the cancelling.
   if (setting?.["is_there"] !== true) skip();

@@ -2,16 +2,23 @@ begin;
 
 select plan(13);
 
--- Other tests may have taken snapshots; this one takes its own. What pg_stat_statements counts is
--- moved by moving the marks that it is compared with.
+-- Others may have taken snapshots; this one takes its own, and those of the schedule wait. What
+-- pg_stat_statements counts is moved by moving the marks that it is compared with.
+lock table runbook.statement_snapshot in share row exclusive mode;
 delete from runbook.statement_snapshot where id is not null;
 delete from runbook.statement_mark where queryid is not null;
 delete from runbook.statement_text where queryid is not null;
 
+-- A statement that nobody else can run meanwhile, and that takes more time than most.
+create temporary table own (id integer);
+select count(*) from own right join generate_series(1, 1000000) as num (n) on num.n = own.id;
+
 create temporary table chosen as
 select fig.userid, fig.dbid, fig.queryid, fig.toplevel, fig.calls, fig.total_ms
 from runbook.statement_figures() as fig
-where fig.calls >= 1
+inner join extensions.pg_stat_statements as sta
+  on sta.userid = fig.userid and sta.dbid = fig.dbid and sta.queryid = fig.queryid
+where sta.query like 'select count(*) from own right join %'
 order by fig.total_ms desc
 limit 1;
 
