@@ -50,7 +50,8 @@ as $$
           'database_in_recovery',
           'critical',
           'database',
-          'The database is in recovery, and accepts no writes: a replica, or a restart that is not over.',
+          'The database is in recovery, and accepts no writes: a replica, or a restart that is not '
+          'over. Wait a few minutes, or ask the primary.',
           jsonb_build_object('in_recovery', true),
           'pg_is_in_recovery()',
           null,
@@ -61,7 +62,9 @@ as $$
           'database_read_only',
           'critical',
           'database',
-          'New sessions are read-only by default. The platform does this when the disk is full.',
+          'New sessions are read-only by default. The platform does this when the disk is full: take '
+          'a larger disk, or make room in a session of yours, after: set session characteristics as '
+          'transaction read write;',
           jsonb_build_object('default_transaction_read_only', 'on'),
           'default_transaction_read_only, as new sessions get it',
           null,

@@ -576,6 +576,31 @@ comment on function runbook.statement_window(timestamptz) is
 since when pg_stat_statements counts.';
 revoke all on function runbook.statement_window(timestamptz) from public;
 
+-- The row of a check that found nothing because nothing has been counted yet: pg_stat_statements
+-- was made or reset a moment ago, and no snapshot is from before. Null where there was time.
+create function runbook.statements_too_new(check_name text, least_seconds numeric)
+returns runbook.finding
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select runbook.counted_too_shortly(
+    statements_too_new.check_name,
+    extract(
+      epoch from clock_timestamp() - least(
+        (select min(snp.taken_at) from runbook.statement_snapshot as snp),
+        (select inf.reset_at from runbook.statements_info() as inf)
+      )
+    ),
+    statements_too_new.least_seconds
+  );
+$$;
+
+comment on function runbook.statements_too_new(text, numeric) is
+'Why nothing can be told from statements yet, as a finding''s row; null where it can.';
+revoke all on function runbook.statements_too_new(text, numeric) from public;
+
 -- The statements of this database that were called most, or took the most time, with the columns by
 -- which they ask. Utility statements and the runbook's own are left out, and before their texts are
 -- read those that stay below a check's min_calls, min_mean_ms or min_blocks (a call).

@@ -24,7 +24,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_obstacle constant runbook.finding := runbook.statements_obstacle('repeated_statements');
+  v_obstacle runbook.finding := runbook.statements_obstacle('repeated_statements');
   v_min_calls constant bigint := check_repeated_statements.settings ->> 'min_calls';
   v_times constant numeric := check_repeated_statements.settings ->> 'times';
   v_warning_times constant numeric := check_repeated_statements.settings ->> 'warning_times';
@@ -244,6 +244,16 @@ begin
   into v_per_row, v_result.value, v_result.findings
   from found as fnd;
 
+  if v_result.value = 0 and v_per_row = '{}' then
+    v_obstacle := runbook.statements_too_new(
+      'repeated_statements', (check_repeated_statements.settings ->> 'least_s')::numeric
+    );
+
+    if v_obstacle.code is not null then
+      return runbook.check_answer(null, v_obstacle);
+    end if;
+  end if;
+
   return row(
     v_result.value + cardinality(v_per_row),
     (v_per_row || v_result.findings)[:100]
@@ -280,6 +290,7 @@ values
     'statements',
     '{
       "window_hours": 24,
+      "least_s": 900,
       "min_calls": 500,
       "times": 3,
       "warning_times": 10,
