@@ -50,7 +50,8 @@ begin
         '%s called it %s times since %s, %s ms each: %s %% of all statements'' time. %s',
         stm.role_name,
         stm.calls,
-        runbook.utc_text(greatest(stm.counted_since, v_since)),
+        -- Not since when it was asked: the snapshot before that, or all that was ever counted.
+        coalesce(runbook.utc_text(stm.counted_since), 'nobody knows when'),
         round(stm.mean_ms, 1),
         stm.percent_of_time,
         coalesce(stm.statement, 'Its text is not known any more.')

@@ -85,10 +85,12 @@ begin
       )
     ),
     format(
-      'Remove the dead rows of %s: about %s, in a table of %s.',
+      'Remove the dead rows of %s: about %s%s.',
       v_found.name,
       pg_stat_get_dead_tuples(v_found.relation),
-      runbook.size_text(v_found.pages * current_setting('block_size')::numeric)
+      -- No pages are known before the first VACUUM or ANALYZE.
+      ', in a table of '
+      || runbook.size_text(nullif(v_found.pages, 0) * current_setting('block_size')::numeric)
     )
   );
 end;

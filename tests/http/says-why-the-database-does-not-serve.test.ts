@@ -365,7 +365,7 @@ describe("an application that refuses the change", () => {
     expect(run.status).toBe(500);
     expect(run.body).toMatchObject({
       message: "The remediation failed, and nothing was changed.",
-      hint: expect.stringMatching(/select error from runbook\.run where id = \d+/),
+      hint: expect.stringMatching(/remediation-runs with \{"id": \d+\}/),
     });
   });
 });
