@@ -166,11 +166,16 @@ begin
           jsonb_build_array(
             jsonb_build_object(
               'path', v_property,
-              'message', case v_format
-                when 'age' then 'must be an age such as 30 days, or a time'
-                when 'instant' then 'must be a time such as 2026-11-23T08:00:00Z'
-                else 'must be a name such as public.profiles'
-              end
+              'message', format(
+                '%s, not %s',
+                case v_format
+                  when 'age'
+                    then 'must be an age such as 30 days, or a time such as 2026-11-23T08:00:00Z'
+                  when 'instant' then 'must be a time such as 2026-11-23T08:00:00Z'
+                  else 'must be a name such as public.profiles'
+                end,
+                runbook.value_text(to_jsonb(v_value))
+              )
             )
           )
         );

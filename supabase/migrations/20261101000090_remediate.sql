@@ -291,7 +291,9 @@ begin
       v_run.state := 'failed';
       v_run.error := jsonb_build_object(
         'sqlstate', 'RBNOC',
-        'message', 'All steps are done, and the trouble is still there.'
+        'message', 'All steps are done, and the trouble is still there.' || coalesce(
+          ' ' || left(v_run.verification #>> '{still_there,0,summary}', 400), ''
+        )
       );
     end if;
   else

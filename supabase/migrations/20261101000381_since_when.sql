@@ -51,7 +51,8 @@ begin
         stm.role_name,
         stm.calls,
         runbook.unit_text(stm.calls::text, 'times'),
-        runbook.utc_text(greatest(stm.counted_since, v_since)),
+        -- Not since when it was asked: the snapshot before that, or all that was ever counted.
+        coalesce(runbook.utc_text(stm.counted_since), 'nobody knows when'),
         round(stm.mean_ms, 1),
         stm.percent_of_time,
         coalesce(stm.statement, 'Its text is not known any more.')

@@ -106,7 +106,10 @@ describe("create-index", () => {
     expectRefusal(await call("create-index", { headers, json: users }), 409, "REFUSED");
     const method = await call("create-index", { headers, json: { ...build, method: "x", dry_run: true } });
     expect(method.body["details"]).toEqual([
-      { path: "method", message: "must be one of btree, hash, gin, gist, spgist, brin" },
+      {
+        path: "method",
+        message: expect.stringMatching(/^must be one of btree, hash, gin, gist, spgist, brin, not /),
+      },
     ]);
   });
 

@@ -65,18 +65,28 @@ it("takes its parameters from the body and from the query", async () => {
 });
 
 it.each([
-  ["?fial=critical", {}, [{ path: "?fial", message: "is not a known parameter" }]],
+  [
+    "?fial=critical",
+    {},
+    [{ path: "?fial", message: "is not a known parameter; known are checks, groups, detail, width, fail" }],
+  ],
   ["?fail=warning", {}, undefined],
   ["?detail=yes", {}, undefined],
-  ["", { detail: "yes" }, [{ path: "detail", message: "must be of type boolean" }]],
-  ["", { details: true }, [{ path: "details", message: "is not a known parameter" }]],
+  ["", { detail: "yes" }, [{ path: "detail", message: 'must be of type boolean, not "yes"' }]],
+  [
+    "",
+    { details: true },
+    [{ path: "details", message: "is not a known parameter; known are checks, groups, detail" }],
+  ],
   ["", { checks: ["connections", "coffee"] }, [{ path: "checks.1", message: "is not a known check" }]],
   ["?checks=coffee,connections", {}, [{ path: "?checks.0", message: "is not a known check" }]],
   ["?groups=cups", {}, [{ path: "?groups.0", message: "is not a known group of checks" }]],
   ["", { groups: ['we\'ird "Näme"'] }, [{ path: "groups.0", message: "is not a known group of checks" }]],
-  ["", { checks: "connections" }, [{ path: "checks", message: "must be of type array" }]],
-  ["", { checks: [] }, undefined],
-  ["?checks=", {}, undefined],
+  ["", { checks: "connections" }, [{ path: "checks", message: 'must be of type array, not "connections"' }]],
+  ["", { checks: [] }, [{ path: "checks", message: "must not be empty" }]],
+  ["?width=20", {}, [{ path: "?width", message: 'must be at least 30, not "20"' }]],
+  ["?width=wide", {}, [{ path: "?width", message: 'must be of type integer, not "wide"' }]],
+  ["?checks=", {}, [{ path: "?checks.0", message: "must not be empty" }]],
   ["?checks=connections", { checks: ["connections"] }, undefined],
 ])("refuses %s with %j", async (query, json, details) => {
   const answer = await call(`health-check${query}`, { json, headers: secretKey() });

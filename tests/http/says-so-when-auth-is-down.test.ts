@@ -177,7 +177,7 @@ it("outlives the end of its connection while it waits for Auth", async () => {
   const { status, body, again } = await confirm();
   meanwhile = async () => {};
   // Auth said yes and did nothing, so the trouble is still there; what counts is that the run has ended.
-  expect({ status, code: body["code"] }).toEqual({ status: 500, code: "INTERNAL" });
+  expect({ status, code: body["code"] }).toEqual({ status: 500, code: "RUN_FAILED" });
   expect(body).toMatchObject({
     message: expect.stringContaining("the trouble is still there"),
     details: { run_id: expect.any(Number), state: "failed" },

@@ -280,8 +280,9 @@ export async function composeReport(
 }
 
 /** The report as text of 80 columns. */
-export async function reportText(sql: Statements, report: Json): Promise<string> {
-  const [row] = await sql`select runbook.report_text(${JSON.stringify(report)}::text::jsonb) as text`;
+export async function reportText(sql: Statements, report: Json, width: number): Promise<string> {
+  const [row] = await sql`
+    select runbook.report_text(${JSON.stringify(report)}::text::jsonb, ${String(width)}::integer) as text`;
   return z.string().parse(row?.["text"]);
 }
 

@@ -42,7 +42,8 @@ const querySchema = z.strictObject({
   checks: nameList,
   groups: nameList,
   detail: z.enum(["true", "false"]).optional(),
-  fail: z.literal("critical", { error: 'must be "critical"' }).optional(),
+  width: z.string().transform(Number).pipe(z.int().min(30).max(200)).optional(),
+  fail: z.literal("critical").optional(),
 });
 
 type Report = Record<string, unknown>;
@@ -54,7 +55,7 @@ interface Memory {
 
 /**
  * The endpoint `health-check`: `GET` or `POST` answers the report of all checks, or of those that are asked for, as JSON
- * or, when asked for `text/plain`, for people. 200 whatever it found; `?fail=critical` makes a critical report a 503.
+ * or, when asked for `text/plain`, for people, 80 columns wide unless `?width=` says otherwise. 200 whatever it found; `?fail=critical` makes a critical report a 503.
  * Members and secret keys may call; the schedule's one-time ticket only makes it look outside.
  */
 export function serveHealthCheck(parts: Partial<EndpointParts> = {}): Endpoint {
@@ -145,7 +146,10 @@ async function report(
     const chosen = await choose(transaction, question);
     const entries = await runChecks(transaction, chosen);
     const composed = await composeReport(transaction, entries, { detail: question.detail, isPartial });
-    return { composed, text: prefersText(request) ? await reportText(transaction, composed) : null };
+    return {
+      composed,
+      text: prefersText(request) ? await reportText(transaction, composed, question.width) : null,
+    };
   });
   if (!isPartial && !question.detail) {
     memory.lastReport = composed;
@@ -161,6 +165,8 @@ interface Question {
   /** Whether the choice came in the query, so that a problem's path says so. */
   isInQuery: boolean;
   detail: boolean;
+  /** Of the text, in columns. */
+  width: number;
   failsWhenCritical: boolean;
   problems: Problem[];
 }
@@ -176,6 +182,7 @@ async function readQuestion({ request, url }: Exchange): Promise<Question> {
     choice: { checks, groups },
     isInQuery,
     detail: wanted.detail === "true" || asked.detail === true,
+    width: wanted.width ?? 80,
     failsWhenCritical: wanted.fail === "critical",
     problems: [
       ...inQuery(findProblems(querySchema, query)),
