@@ -275,7 +275,14 @@ begin
     raise exception 'The catalog has no entry %.', coalesce(quote_literal(parameters.entry), 'null')
       using
         errcode = 'RB404',
-        hint = 'select name from runbook.issue union select name from runbook.remediation;';
+        hint = (
+          select 'It has ' || string_agg(ent.name, ', ' order by ent.name) || '.'
+          from (
+            select iss.name from runbook.issue as iss
+            union all
+            select rem.name from runbook.remediation as rem
+          ) as ent
+        );
   end if;
 
   return v_parameters;
