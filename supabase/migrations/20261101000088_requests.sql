@@ -149,6 +149,11 @@ begin
     v_value := v_params ->> v_property;
 
     begin
+      -- Newer servers take it for an age.
+      if v_format = 'age' and v_value ~* 'infinity' then
+        raise data_exception using message = 'no age', hint = 'Caught below.';
+      end if;
+
       v_params := v_params || jsonb_build_object(
         v_property,
         case

@@ -315,7 +315,7 @@ set search_path = ''
 as $$
   select format(
     '%s is in use by %s. Try again when that is over, or end it: terminate-connection.',
-    runbook.relation_name(users_of_table.table_oid),
+    users_of_table.table_oid::regclass,
     string_agg(usr.description, '; ' order by usr.xact_start)
   )
   from (

@@ -29,7 +29,14 @@ begin
 
   if v_since > clock_timestamp() then
     perform runbook.refuse_problems(
-      '[{"path": "since", "message": "must not lie in the future"}]'
+      jsonb_build_array(
+        jsonb_build_object(
+          'path', 'since',
+          'message', format(
+            'must not lie in the future, as %s does', diagnose_since.params -> 'since'
+          )
+        )
+      )
     );
   end if;
 

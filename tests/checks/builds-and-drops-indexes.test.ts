@@ -161,6 +161,27 @@ describe("create-index", () => {
     expect(JSON.stringify(run)).toMatch(/was dropped/);
   });
 
+  it("leaves an index alone that somebody else is building", async () => {
+    const release = await hold(holders, (holder) => holder.unsafe(`delete from ${table} where id = 1`));
+    const building = holders
+      .unsafe(`create index concurrently "by hand" on ${table} ("Spälte ""x""")`)
+      .execute();
+    await expect.poll(indexes).toEqual({ "by hand": false });
+    for (const [endpoint, json] of [
+      ["create-index", build],
+      ["drop-index", { index: `"we'ird ""Näme"""."by hand"` }],
+    ] as const) {
+      const plan = await call(endpoint, { headers, json: { ...json, dry_run: true } });
+      expectRefusal(plan, 409, "REFUSED");
+      expect(plan.body["message"]).toMatch(/"by hand" is being built\.$/);
+    }
+    await release();
+    await building;
+    expect(await indexes()).toEqual({ "by hand": true });
+    const needless = await call("create-index", { headers, json: { ...build, dry_run: true } });
+    expect(needless.body).toMatchObject({ state: "no_op" });
+  });
+
   it("drops what an earlier build left behind before it builds", async () => {
     const release = await hold(holders, (holder) => holder.unsafe(`delete from ${table} where id = 1`));
     const broken = holders.unsafe(`create index concurrently "left behind" on ${table} ("Spälte ""x""")`);

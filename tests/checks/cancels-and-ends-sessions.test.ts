@@ -81,7 +81,10 @@ describe("cancel-query", () => {
     );
     await inState(sql, session.pid, "active");
     const applied = await call("cancel-query", { headers: operator, json: { pid: session.pid, reason } });
-    expect(applied.status).toBe(500);
+    expect(applied).toMatchObject({
+      status: 500,
+      body: { code: "RUN_FAILED", hint: expect.stringContaining("terminate-connection") },
+    });
     expect(applied.body["message"]).toMatch(/runs the same statement/);
     await sql`select pg_terminate_backend(${session.pid})`;
     expect(await ended).not.toBe("done");
@@ -129,6 +132,24 @@ describe("terminate-connection", () => {
     });
     expectRefusal(answer, 404, "NOT_FOUND");
     expect(answer.body["message"]).toMatch(/another has its number/);
+    expect(await isAlive(sql, session.pid)).toBe(true);
+  });
+
+  it.each([
+    ["idle in a transaction", "begin", "commit; begin; select 1"],
+    ["idle in a transaction that is over since", "begin", "commit"],
+    ["idle", "select 1", "begin"],
+  ])("leaves a session alone that was planned as %s and has gone on", async (_name, first, then) => {
+    const session = await openSession("cures gone on");
+    await session.sql.unsafe(first).simple();
+    const json = { pid: session.pid, backend_start: session.backendStart };
+    const plan = await call("terminate-connection", { headers: admin, json: { ...json, dry_run: true } });
+    await session.sql.unsafe(then).simple();
+    const applied = await call("terminate-connection", {
+      headers: { ...admin, "idempotency-key": crypto.randomUUID() },
+      json: { ...json, reason, plan_hash: plan.body["plan_hash"] },
+    });
+    expectRefusal(applied, 409, "PLAN_CHANGED");
     expect(await isAlive(sql, session.pid)).toBe(true);
   });
 
