@@ -144,6 +144,10 @@ begin
         v_problems := v_problems || jsonb_build_object(
           'path', 'table', 'message', 'is no table and no view'
         );
+      elsif v_kind = 'm' and v_params ->> 'command' <> 'select' then
+        v_problems := v_problems || jsonb_build_object(
+          'path', 'command', 'message', 'must be select: a materialized view takes nothing else'
+        );
       elsif v_schema in ('runbook', 'vault', 'pg_catalog', 'information_schema', 'pg_toast') then
         v_problems := v_problems || jsonb_build_object(
           'path', 'table', 'message', format('schema %s is not for the API', quote_ident(v_schema))
