@@ -149,6 +149,11 @@ begin
     v_value := v_params ->> v_property;
 
     begin
+      -- Newer servers take it for an age.
+      if v_format = 'age' and v_value ~* 'infinity' then
+        raise data_exception using message = 'no age', hint = 'Caught below.';
+      end if;
+
       v_params := v_params || jsonb_build_object(
         v_property,
         case
@@ -166,11 +171,16 @@ begin
           jsonb_build_array(
             jsonb_build_object(
               'path', v_property,
-              'message', case v_format
-                when 'age' then 'must be an age such as 30 days, or a time'
-                when 'instant' then 'must be a time such as 2026-11-23T08:00:00Z'
-                else 'must be a name such as public.profiles'
-              end
+              'message', format(
+                '%s, not %s',
+                case v_format
+                  when 'age'
+                    then 'must be an age such as 30 days, or a time such as 2026-11-23T08:00:00Z'
+                  when 'instant' then 'must be a time such as 2026-11-23T08:00:00Z'
+                  else 'must be a name such as public.profiles'
+                end,
+                runbook.value_text(to_jsonb(v_value))
+              )
             )
           )
         );

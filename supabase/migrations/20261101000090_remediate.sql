@@ -81,7 +81,12 @@ begin
   if not found then
     raise exception 'The catalog has no remediation %.',
       coalesce(quote_literal(remediation_for_caller.name), 'null')
-      using errcode = 'RB404', hint = 'select name, title from runbook.remediation;';
+      using
+        errcode = 'RB404',
+        hint = (
+          select 'It has ' || string_agg(rem.name, ', ' order by rem.name) || '.'
+          from runbook.remediation as rem
+        );
   end if;
 
   perform runbook.require_role(case v_remediation.risk when 'low' then 'operator' else 'admin' end);
@@ -291,7 +296,9 @@ begin
       v_run.state := 'failed';
       v_run.error := jsonb_build_object(
         'sqlstate', 'RBNOC',
-        'message', 'All steps are done, and the trouble is still there.'
+        'message', 'All steps are done, and the trouble is still there.' || coalesce(
+          ' ' || left(v_run.verification #>> '{still_there,0,summary}', 400), ''
+        )
       );
     end if;
   else

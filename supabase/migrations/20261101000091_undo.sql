@@ -26,7 +26,7 @@ begin
       using
         errcode = 'P0002',
         detail = '{"refused": true}',
-        hint = 'remediation-runs lists them; in SQL: select runbook.runs(''{}'').';
+        hint = 'remediation-runs lists them; in psql select runbook.runs(''{}'').';
   end if;
 
   if v_run.state = 'applying' then
@@ -48,7 +48,7 @@ begin
             'differences', '[]'::jsonb,
             'reason', v_undo -> 'reason'
           )::text,
-          hint = format('remediation-runs with {"id": %s} says what it did.', v_run.id);
+          hint = format('See what it did: remediation-runs with {"id": %s}.', v_run.id);
     end if;
   end if;
 

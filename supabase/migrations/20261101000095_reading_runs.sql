@@ -50,7 +50,15 @@ begin
 exception
   when data_exception then
     perform runbook.refuse_problems(
-      jsonb_build_array(jsonb_build_object('path', time_of.path, 'message', 'must be a time'))
+      jsonb_build_array(
+        jsonb_build_object(
+          'path', time_of.path,
+          'message', format(
+            'must be a time such as 2026-11-23T08:00:00Z, not %s',
+            runbook.value_text(time_of.params -> time_of.path)
+          )
+        )
+      )
     );
 end;
 $$;
@@ -121,7 +129,12 @@ begin
       '{
         "properties": {
           "remediation": {"type": "string", "maxLength": 200},
-          "state": {"type": "string", "maxLength": 200},
+          "state": {
+            "type": "string",
+            "enum": [
+              "applying", "succeeded", "no_op", "failed", "undone", "undo_refused", "abandoned"
+            ]
+          },
           "actor": {"type": "string", "maxLength": 200},
           "subject": {"type": "string", "maxLength": 500},
           "since": {"type": "string", "maxLength": 100},
@@ -203,7 +216,7 @@ begin
       using
         errcode = 'P0002',
         detail = '{"refused": true}',
-        hint = 'remediation-runs lists them; in SQL: select runbook.runs(''{}'').';
+        hint = 'remediation-runs lists them; in psql select runbook.runs(''{}'').';
   end if;
 
   return runbook.run_answer(run_of.id);

@@ -29,7 +29,14 @@ begin
 
   if v_since > clock_timestamp() then
     perform runbook.refuse_problems(
-      '[{"path": "since", "message": "must not lie in the future"}]'
+      jsonb_build_array(
+        jsonb_build_object(
+          'path', 'since',
+          'message', format(
+            'must not lie in the future, as %s does', diagnose_since.params -> 'since'
+          )
+        )
+      )
     );
   end if;
 
@@ -51,7 +58,8 @@ begin
         stm.role_name,
         stm.calls,
         runbook.unit_text(stm.calls::text, 'times'),
-        runbook.utc_text(greatest(stm.counted_since, v_since)),
+        -- Not since when it was asked: the snapshot before that, or all that was ever counted.
+        coalesce(runbook.utc_text(stm.counted_since), 'nobody knows when'),
         round(stm.mean_ms, 1),
         stm.percent_of_time,
         coalesce(stm.statement, 'Its text is not known any more.')

@@ -23,14 +23,14 @@ const cases: [string, Call, number, string, unknown?][] = [
     { json: { ...apply, emial: "x" } },
     400,
     "INVALID_BODY",
-    [{ path: "emial", message: "is not a known parameter" }],
+    [{ path: "emial", message: "is not a known parameter; known are email" }],
   ],
   [
     "a value of the wrong type",
     { json: { ...apply, email: 7 } },
     400,
     "INVALID_BODY",
-    [{ path: "email", message: "must be of type string" }],
+    [{ path: "email", message: "must be of type string, not 7" }],
   ],
   [
     "a missing key",
@@ -119,7 +119,9 @@ it("refuses to apply without a reason, with a wrong dry_run or under a key with 
   expect(withoutReason.body["details"]).toMatchObject([{ path: "reason" }]);
   const wrongDryRun = await ask({ ...apply, dry_run: "yes" });
   expectRefusal(wrongDryRun, 400, "INVALID_BODY");
-  expect(wrongDryRun.body["details"]).toEqual([{ path: "dry_run", message: "must be of type boolean" }]);
+  expect(wrongDryRun.body["details"]).toEqual([
+    { path: "dry_run", message: 'must be of type boolean, not "yes"' },
+  ]);
   expectRefusal(await ask(apply, { "idempotency-key": "two words" }), 400, "INVALID_BODY");
 });
 
@@ -137,10 +139,10 @@ it("says what a request takes that does not fit, and how a change of high risk i
 });
 
 it.each([
-  [{ ...apply, reason: " " }, "reason", "must have at least 1 characters"],
-  [{ ...apply, reason: "x".repeat(10_000) }, "reason", "must have at most 1000 characters"],
-  [{ ...apply, reason: 7 }, "reason", "must be of type string"],
-  [{ ...apply, plan_hash: "yesterday" }, "plan_hash", "must have at least 64 characters"],
+  [{ ...apply, reason: " " }, "reason", "must not be empty"],
+  [{ ...apply, reason: "x".repeat(10_000) }, "reason", "must have at most 1000 characters, not 10000"],
+  [{ ...apply, reason: 7 }, "reason", "must be of type string, not 7"],
+  [{ ...apply, plan_hash: "yesterday" }, "plan_hash", "must have at least 64 characters, not 9"],
 ])("refuses to apply when an envelope does not fit: %j", async (sent, path, message) => {
   const answer = await call("unblock-login", { json: sent, headers: secretKey() });
   expectRefusal(answer, 400, "INVALID_BODY");

@@ -63,6 +63,7 @@ const remediation = z.looseObject({
         .looseObject({
           sqlstate: z.string().optional(),
           message: z.string(),
+          hint: z.string().optional(),
           differences: z.unknown().optional(),
         })
         .nullish(),
@@ -171,13 +172,11 @@ function failureOf({ state, run, steps }: Remediation): ApiError {
   const calls = steps.filter((each) => each.kind === "call" && each.state === "failed");
   if (calls.length === 0) {
     const undone = steps.every((each) => each.state === "rolled_back" || each.state === "not_done");
-    return new ApiError("INTERNAL", {
-      // The runbook's own errors are meant to be read; others may quote values.
-      message:
-        run?.error?.sqlstate?.startsWith("RB") === true
-          ? run.error.message
-          : `The remediation failed${undone ? ", and nothing was changed" : ""}.`,
-      hint: `Its run says why: remediation-runs with {"id": ${run?.id}}.`,
+    // The runbook's own errors are meant to be read; others may quote values.
+    const own = run?.error?.sqlstate?.startsWith("RB") === true ? run.error : undefined;
+    return new ApiError("RUN_FAILED", {
+      message: own?.message ?? `The remediation failed${undone ? ", and nothing was changed" : ""}.`,
+      hint: own?.hint ?? `Its run says why: remediation-runs with {"id": ${run?.id}}.`,
       details: { run_id: run?.id, state },
       reason: `run_${state}`,
     });

@@ -78,6 +78,11 @@ const definitions = {
     message: "A service that the remediation called refused for good; the run says which.",
     hint: "Read the run's steps with remediation-runs.",
   },
+  RUN_FAILED: {
+    status: 500,
+    message: "The remediation failed; its run says why.",
+    hint: "Read the run with remediation-runs.",
+  },
   REFUSED: {
     status: 409,
     message: "The runbook refuses this change; nothing was done.",

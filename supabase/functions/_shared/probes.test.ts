@@ -90,6 +90,69 @@ test.each(["", "null", "<html>", `{"external":{"email":"yes"}}`])(
   },
 );
 
+async function lookAtDataApi(status: number, answer: unknown): Promise<{ seen: unknown; asked: Request[] }> {
+  const asked: Request[] = [];
+  const probes = new Probes(environment, {
+    fetch: async (input, init) => {
+      asked.push(new Request(input, init));
+      return typeof answer === "string"
+        ? new Response(answer, { status })
+        : Response.json(answer, { status });
+    },
+  });
+  const [seen] = await probes.look(["data_api"]);
+  return { seen, asked };
+}
+
+test.each([
+  [
+    "PostgREST 14",
+    {
+      code: "PGRST106",
+      details: null,
+      hint: "Only the following schemas are exposed: public, graphql_public, Odd One",
+      message: "Invalid schema: runbook_asks_which_schemas",
+    },
+  ],
+  [
+    "PostgREST 12",
+    {
+      code: "PGRST106",
+      details: null,
+      hint: null,
+      message: "The schema must be one of the following: public, graphql_public, Odd One",
+    },
+  ],
+])("the Data API names its schemas when it refuses one: %s", async (_version, refusal) => {
+  const { seen, asked } = await lookAtDataApi(406, refusal);
+  expect(seen).toMatchObject({
+    ok: true,
+    evidence: { status: 406, error: null, schemas: ["public", "graphql_public", "Odd One"] },
+  });
+  expect(
+    asked.map(({ url, headers }) => [url, headers.get("apikey"), headers.get("accept-profile")]),
+  ).toEqual([
+    ["http://api.example/rest/v1/runbook?limit=0", "sb_publishable_x", "runbook_asks_which_schemas"],
+  ]);
+});
+
+test.each<[string, number, unknown]>([
+  ["rows", 200, []],
+  ["a refusal of the key", 401, { message: "Invalid API key" }],
+  ["another refusal", 406, { code: "PGRST107", message: "None of these media types are available" }],
+  ["a refusal without the list", 406, { code: "PGRST106", message: "Invalid schema: x", hint: null }],
+  [
+    "an empty list",
+    406,
+    { code: "PGRST106", message: "x", hint: "Only the following schemas are exposed: " },
+  ],
+  ["no JSON", 406, "<html>"],
+])("any other answer of the Data API tells nothing: %s", async (_what, status, answer) => {
+  const { seen } = await lookAtDataApi(status, answer);
+  expect(seen).toMatchObject({ ok: false, evidence: { status } });
+  expect(seen).not.toHaveProperty("evidence.schemas");
+});
+
 const hosted = {
   ...environment,
   supabaseUrl: "https://abcdefghijklmnopqrst.supabase.co",

@@ -1,6 +1,6 @@
 begin;
 
-select plan(19);
+select plan(21);
 
 create function pg_temp.text_of(
   summary text,
@@ -42,6 +42,24 @@ $$;
 select cmp_ok(
   pg_temp.widest(runbook.report_text(runbook.health_check())), '<=', 80,
   'a real report fits'
+);
+
+select cmp_ok(
+  pg_temp.widest(runbook.report_text(runbook.health_check(), asked.width)), '<=', asked.width,
+  'and on a telephone'
+)
+from (values (40), (30), (200)) as asked (width);
+
+select alike(
+  runbook.report_text(
+    runbook.compose_report(
+      '[{"check": "connections", "status": "critical", "value": 99, "took_ms": 1}]',
+      is_partial => true
+    ),
+    40
+  ),
+  e'%\nCRITICAL\n  Connections: 99 \\% used%',
+  'where a status stands above what it is about'
 );
 
 select cmp_ok(
