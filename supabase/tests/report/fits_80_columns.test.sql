@@ -1,6 +1,6 @@
 begin;
 
-select plan(21);
+select plan(23);
 
 create function pg_temp.text_of(
   summary text,
