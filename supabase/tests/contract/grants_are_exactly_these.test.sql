@@ -16,7 +16,8 @@ select results_eq(
   array[
     'access_parameters', 'caller', 'carried_probe', 'check_entry', 'check_names', 'chosen_checks',
     'completed_entries', 'compose_report', 'diagnose', 'due_probes', 'duration_text',
-    'entry_sentences', 'explain_access', 'facts_of', 'freeze_state', 'fresh_probe', 'health_check', 'now',
+    'entry_sentences', 'explain_access', 'facts_of', 'freeze_state', 'fresh_probe', 'health_check',
+    'now',
     'overall_status', 'parameters', 'record_look', 'recorded_entries', 'recorded_report',
     'refuse_problems',
     'remediate', 'remediation_for_caller', 'report_parts', 'report_text', 'require_role',
