@@ -220,6 +220,7 @@ describe("the schedule's ticket", () => {
     const probes = await sql`select name, ok from runbook.probe order by name`;
     expect([...probes]).toEqual([
       { name: "auth_health", ok: true },
+      { name: "disk", ok: true },
       { name: "functions_version", ok: true },
     ]);
     expectRefusal(await call("health-check", { headers, json: {} }), 401, "UNAUTHENTICATED");
