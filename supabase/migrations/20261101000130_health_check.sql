@@ -701,7 +701,7 @@ as $$
       case jsonb_array_length(report_text.report -> 'checks') when 1 then 'check' else 'checks' end,
       report_text.report ->> 'took_ms'
     ) || coalesce(
-      e'\nThe schedule uses '
+      e'\nThe schedule uses at most '
       || (report_text.report #>> '{scheduled_cost,percent_of_one_core}')
       || ' % of one processor core.',
       ''
