@@ -148,7 +148,8 @@ as $$
       fnd.severity,
       left(fnd.subject, 200),
       case
-        when char_length(fnd.summary) > 300 then left(fnd.summary, 299) || '…'
+        -- One of exactly 300 was cut by its check.
+        when char_length(fnd.summary) >= 300 then left(fnd.summary, 299) || '…'
         else fnd.summary
       end,
       case

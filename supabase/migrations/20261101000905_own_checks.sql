@@ -31,11 +31,13 @@ as $$
         'warning',
         jdg.name,
         format(
-          'The collector %s failed with SQLSTATE %s: %s It last succeeded at %s.',
+          'The collector %s failed with SQLSTATE %s: %s It last succeeded at %s. Try it: select '
+          'runbook.collect(%L);',
           jdg.name,
           jdg.error ->> 'sqlstate',
-          rtrim(jdg.error ->> 'message', '.') || '.',
-          coalesce(runbook.utc_text(jdg.succeeded_at), 'no time')
+          rtrim(left(jdg.error ->> 'message', 120), '.') || '.',
+          coalesce(runbook.utc_text(jdg.succeeded_at), 'no time'),
+          jdg.name
         ),
         jdg.error || jsonb_build_object('tried_at', jdg.tried_at),
         'read from runbook.collector_state',
@@ -86,7 +88,8 @@ revoke all on function runbook.check_collectors(jsonb) from public;
 -- this is more than they use of one core.
 --
 -- Cost: one row of runbook.check_state and runbook.collector_state each.
--- Misses: the tick itself and what answers requests; what the checks cost other sessions.
+-- Misses: the tick itself and what answers requests; what the checks cost other sessions; which
+-- part of the time a busy server let them wait.
 create function runbook.check_own_cost(settings jsonb)
 returns runbook.check_result
 language sql
@@ -124,7 +127,7 @@ as $$
           dearest.names
         ),
         runbook.scheduled_cost(),
-        'measured by the schedule',
+        'measured by the schedule, by the clock',
         null,
         null
       )::runbook.finding as found
