@@ -34,7 +34,10 @@ select runbook.advance_runs();
 alter table public.test_moving add column later text default 'x';
 select runbook.advance_runs();
 select is(
-  (select array_agg(row(arc.id, arc.later)::text order by arc.id) from archive.public_test_moving as arc),
+  (
+    select array_agg(row(arc.id, arc.later)::text order by arc.id)
+    from archive.public_test_moving as arc
+  ),
   array['(1,)', '(2,)', '(3,x)', '(4,x)'],
   'a column that is added between two batches goes along'
 );
