@@ -293,20 +293,22 @@ begin
   );
 
   if v_finding.severity = 'skipped' then
-    v_finding.summary := concat(
-      case
-        when v_sample.failure is null then format(
-          'Looked for as this person, %s of %s rows of %s are seen.',
-          v_sample.seen, v_sample.taken, v_sample.name
-        )
-        else format(
-          'Looking for rows of %s as this person fails with %s: %s.',
-          v_sample.name, v_sample.failure ->> 'sqlstate', v_sample.failure ->> 'message'
-        )
-      end,
-      ' What decides it was not found out: ',
-      v_finding.summary
-    );
+    v_finding.summary := case
+      when v_sample.failure is null then format(
+        'Looked for as this person, %s of %s rows of %s are seen. Why was not found out: %s',
+        v_sample.seen,
+        v_sample.taken,
+        v_sample.name,
+        regexp_replace(v_finding.summary, '^It is not known whether [^:]*: ', '')
+      )
+      else format(
+        'Looking for rows of %s as this person fails with %s: %s. Which policy raises it was not '
+        'found out.',
+        v_sample.name,
+        v_sample.failure ->> 'sqlstate',
+        v_sample.failure ->> 'message'
+      )
+    end;
   elsif v_finding.evidence ->> 'verdict' = 'allowed' then
     v_finding.summary := format(
       'Looked for as this person, %s of %s rows of %s are seen, and no gate and no policy tells why.',
