@@ -227,6 +227,7 @@ describe("the schedule's ticket", () => {
     const probes = await sql`select name, ok from runbook.probe order by name`;
     expect([...probes]).toEqual([
       { name: "auth_health", ok: true },
+      { name: "data_api", ok: true },
       { name: "disk", ok: true },
       { name: "functions_version", ok: true },
     ]);
