@@ -17,6 +17,7 @@ export default defineConfig({
   test: {
     include: ["tests/**/*.test.ts", "scripts/**/*.test.ts", "supabase/**/*.test.ts"],
     globalSetup: ["tests/setup/global-setup.ts"],
+    setupFiles: ["tests/setup/tell-more.ts"],
     // All files share one stack and its one database: they take turns.
     fileParallelism: false,
     sequence: { sequencer: PgtapFirst },

@@ -52,7 +52,7 @@ const peerLimitMs = 20_000;
 const collectMs = 30_000;
 
 /** The counters of other sessions arrive when those have been idle for ten seconds; a long query is one of five. */
-const settleMs = 11_000;
+const settleMs = 13_000;
 
 /** Seeds the database of a stack with every fault and trap, asks us and the peers, and says who found what. */
 export async function runLab({ stack, root, path, progress }: LabOptions): Promise<LabResult> {

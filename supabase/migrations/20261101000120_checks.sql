@@ -31,6 +31,42 @@ comment on function runbook.check_answer(numeric, runbook.finding) is
 'A check''s result with a number and at most one finding.';
 revoke all on function runbook.check_answer(numeric, runbook.finding) from public;
 
+-- Whether this server replays the log of another. A function, so that tests can say otherwise.
+create function runbook.is_replica()
+returns boolean
+language sql
+stable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select pg_is_in_recovery();
+$$;
+
+comment on function runbook.is_replica() is 'Whether the server is in recovery: a replica.';
+revoke all on function runbook.is_replica() from public;
+
+-- Why a check of what only a primary does or counts says nothing, as a finding's row; null on a
+-- primary.
+create function runbook.replica_obstacle(check_name text)
+returns runbook.finding
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when runbook.is_replica()
+      then runbook.not_applicable(
+        replica_obstacle.check_name, 'This is a replica, which cannot tell: ask the primary.'
+      )
+  end;
+$$;
+
+comment on function runbook.replica_obstacle(text) is
+'That a replica cannot tell what a check asks for, or null.';
+revoke all on function runbook.replica_obstacle(text) from public;
+
 -- Can the database be written to? That it can be reached is shown by the answer.
 --
 -- Cost: settings only.
@@ -45,7 +81,7 @@ as $$
   select runbook.check_answer(
     null,
     case
-      when pg_is_in_recovery()
+      when runbook.is_replica()
         then row(
           'database_in_recovery',
           'critical',

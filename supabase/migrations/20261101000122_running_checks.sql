@@ -79,13 +79,25 @@ begin
   into v_problems
   from (
     select jsonb_build_object(
-      'path', format('checks.%s', ask.position - 1), 'message', 'is not a known check'
+      'path', format('checks.%s', ask.position - 1),
+      'message', format(
+        'is not a known check: %s; a report without a choice names all',
+        runbook.value_text(to_jsonb(ask.name))
+      )
     )
     from unnest(chosen_checks.checks) with ordinality as ask (name, position)
     where not exists (select from runbook.check as chk where chk.name = ask.name)
     union all
     select jsonb_build_object(
-      'path', format('groups.%s', ask.position - 1), 'message', 'is not a known group of checks'
+      'path', format('groups.%s', ask.position - 1),
+      'message', format(
+        'must be one of %s, not %s',
+        (
+          select string_agg(grp.name, ', ' order by grp.position)
+          from runbook.check_group as grp
+        ),
+        runbook.value_text(to_jsonb(ask.name))
+      )
     )
     from unnest(chosen_checks.groups) with ordinality as ask (name, position)
     where not exists (select from runbook.check_group as grp where grp.name = ask.name)
@@ -148,7 +160,8 @@ as $$
       fnd.severity,
       left(fnd.subject, 200),
       case
-        when char_length(fnd.summary) > 300 then left(fnd.summary, 299) || '…'
+        -- One of exactly 300 was cut by its check.
+        when char_length(fnd.summary) >= 300 then left(fnd.summary, 299) || '…'
         else fnd.summary
       end,
       case
@@ -195,7 +208,12 @@ as $$
     'value', (check_entry.result).value,
     'threshold', nullif(check_entry.threshold, '{}'),
     'took_ms', check_entry.took_ms,
-    'findings', runbook.facts_of((check_entry.result).findings)
+    -- Most checks find nothing, and a function is planned anew each time that it is called.
+    'findings', case
+      when cardinality((check_entry.result).findings) > 0
+        then runbook.facts_of((check_entry.result).findings)
+      else '[]'
+    end
   ) || jsonb_strip_nulls(jsonb_build_object('reason', check_entry.reason));
 $$;
 
@@ -258,12 +276,16 @@ begin
     into v_value, v_findings
     using v_thresholds || jsonb_build_object('scheduled', run_check.scheduled);
 
-    v_status := runbook.status_of(v_findings);
+    v_status := 'ok';
 
-    select string_agg(fnd.summary, ' ')
-    into v_reason
-    from unnest(v_findings) as fnd
-    where fnd.severity in ('skipped', 'not_applicable');
+    if cardinality(v_findings) > 0 then
+      v_status := runbook.status_of(v_findings);
+
+      select string_agg(fnd.summary, ' ')
+      into v_reason
+      from unnest(v_findings) as fnd
+      where fnd.severity in ('skipped', 'not_applicable');
+    end if;
   exception
     when lock_not_available then
       v_status := 'skipped';
@@ -281,7 +303,10 @@ begin
   return runbook.check_entry(
     run_check.check_name,
     v_status,
-    row(v_value, runbook.bounded_findings(v_findings))::runbook.check_result,
+    row(
+      v_value,
+      case when cardinality(v_findings) > 0 then runbook.bounded_findings(v_findings) end
+    )::runbook.check_result,
     v_thresholds,
     runbook.ms_since(v_started_at),
     left(v_reason, 1000)

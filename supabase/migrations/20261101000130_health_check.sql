@@ -730,9 +730,9 @@ as $$
           end,
           report_text.report ->> 'took_ms'
         ),
-        'The schedule uses '
+        'The schedule runs for '
         || (report_text.report #>> '{scheduled_cost,percent_of_one_core}')
-        || ' % of one processor core.'
+        || ' % of the time, by the clock.'
       ] as sentences
   ),
   heading_lines as (

@@ -105,6 +105,27 @@ $$;
 comment on function runbook.counted(bigint, text) is '1 session, 12,345 sessions.';
 revoke all on function runbook.counted(bigint, text) from public;
 
+-- What was found and what to do about it, in as many characters as a summary may have. The advice
+-- is kept whole: it is what a summary is read for.
+create function runbook.with_advice(story text, advice text)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when char_length(with_advice.story) + 1 + char_length(with_advice.advice) < 300
+      then with_advice.story
+    else left(with_advice.story, 297 - char_length(with_advice.advice)) || '…'
+  end || ' ' || with_advice.advice;
+$$;
+
+comment on function runbook.with_advice(text, text) is
+'A finding''s summary of less than 300 characters, in which the advice is whole.';
+revoke all on function runbook.with_advice(text, text) from public;
+
 -- Who is behind a session, in the words of the platform. The application name is what the client
 -- says of itself.
 create function runbook.session_owner(application_name text, role_name text, backend_type text)

@@ -482,14 +482,15 @@ begin
               'vacuum_held_back',
               case when gty.transactions >= v_critical then 'critical' else 'warning' end,
               gty.subject,
-              format(
-                'Rows that died in the last %s transactions%s cannot be vacuumed: %s may still '
-                'look at them. %s%s',
-                to_char(gty.transactions, 'FM999,999,999,999'),
-                coalesce(' (' || runbook.duration_text(v_now - gty.since) || ')', ''),
-                left(gty.who, 110),
-                gty.advice,
-                case gty.others
+              runbook.with_advice(
+                format(
+                  'Rows that died in the last %s transactions%s cannot be vacuumed: %s may still '
+                  'look at them.',
+                  to_char(gty.transactions, 'FM999,999,999,999'),
+                  coalesce(' (' || runbook.duration_text(v_now - gty.since) || ')', ''),
+                  left(gty.who, 110)
+                ),
+                gty.advice || case gty.others
                   when 0 then ''
                   when 1 then ' Another one is close behind.'
                   else format(' %s others are close behind.', gty.others)

@@ -346,8 +346,9 @@ begin
         when v_queue.root < 0 then format('prepared transaction %s', -v_queue.root)
         else format('pid %s', v_queue.root)
       end,
-      format(
-        '%s holds up %s%s%s for %s%s. %s',
+      runbook.with_advice(
+        format(
+        '%s holds up %s%s%s for %s%s.',
         v_what,
         runbook.counted(v_queue.waiting, 'session'),
         case
@@ -356,7 +357,8 @@ begin
         end,
         coalesce(' on ' || left(runbook.relation_name(v_queue.relation), 60), ''),
         runbook.duration_text(make_interval(secs => v_seconds::double precision)),
-        v_tail,
+        v_tail
+        ),
         v_advice
       ),
       jsonb_strip_nulls(

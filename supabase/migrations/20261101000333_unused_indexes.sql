@@ -137,7 +137,9 @@ declare
   v_window constant interval := make_interval(secs => 86400 * v_window_days::double precision);
   v_since constant timestamptz := runbook.statistics_since();
   v_now constant timestamptz := clock_timestamp();
-  v_obstacle constant runbook.finding := runbook.counters_obstacle('unused_indexes');
+  v_obstacle constant runbook.finding := coalesce(
+    runbook.replica_obstacle('unused_indexes'), runbook.counters_obstacle('unused_indexes')
+  );
   v_waiting bigint;
   v_result runbook.check_result;
 begin
@@ -212,8 +214,8 @@ begin
           left(
             format(
               '%s on %s (%s) has not been used for %s; %s row versions were written into it since '
-              '%s. No constraint, foreign key or policy needs it. Read replicas are not seen from '
-              'here.',
+              '%s. No constraint, foreign key or policy needs it. Drop it, unless a read replica '
+              'uses it.',
               nmd.name,
               nmd.table_name,
               pg_size_pretty(nmd.bytes),

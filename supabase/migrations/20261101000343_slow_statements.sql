@@ -177,7 +177,8 @@ begin
           format('%s %s', runbook.role_name(fnd.userid), fnd.queryid),
           left(
             format(
-              '%s called it %s times, %s ms each: %s %% of all statements'' time since %s. %s',
+              '%s called it %s times, %s ms each: %s %% of all statements'' time since %s. See whether '
+              'missing_indexes names it. %s',
               runbook.role_name(fnd.userid),
               fnd.calls,
               fnd.mean_ms,
@@ -466,7 +467,8 @@ as $$
       case
         when cst.is_new
           then format(
-            '%s runs it since %s and not before: %s calls of %s ms, %s %% of all time. %s',
+            '%s runs it since %s and not before: %s calls of %s ms, %s %% of all time. See what was '
+            'deployed then. %s',
             runbook.role_name(cst.userid),
             runbook.utc_text(cst.counted_since),
             cst.calls_after,
@@ -475,7 +477,8 @@ as $$
             coalesce(txt.query, 'Its text is not known any more.')
           )
         else format(
-          '%s ms each since %s, %s ms in the days before; %s calls by %s. %s',
+          '%s ms each since %s, %s ms in the days before; %s calls by %s. See what was deployed or '
+          'grew then. %s',
           cst.mean_after,
           runbook.utc_text(cst.counted_since),
           cst.mean_before,

@@ -76,7 +76,7 @@ begin
           left(
             format(
               '%s.%I has about %s values in %s rows, scattered (correlation %s), and no index begins '
-              'with it; %s statements with %s calls ask by it.',
+              'with it; %s statements with %s calls ask by it. Create one, if they are slow.',
               fnd.table_name,
               fnd.column_name,
               round(fnd.distinct_values),

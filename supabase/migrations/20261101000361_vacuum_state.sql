@@ -208,7 +208,8 @@ grant select on table runbook.autovacuum_due to runbook_viewer;
 -- Keeps which tables are past a trigger. A vacuum, or an ANALYZE, begins their time anew: what is
 -- due again after it came is due since then.
 --
--- Cost: four counters a table and a TOAST table; no lock.
+-- Cost: two counters a table and a TOAST table, and its triggers where there is something to judge
+-- for the checks dead_rows and table_statistics; no lock.
 create function runbook.collect_autovacuum_due(keep interval)
 returns bigint
 language plpgsql
@@ -219,6 +220,8 @@ set jit = off
 as $$
 declare
   v_now constant timestamptz := clock_timestamp();
+  v_dead constant bigint := (runbook.thresholds_of('dead_rows') ->> 'min_dead_rows')::bigint;
+  v_changed constant bigint := (runbook.thresholds_of('table_statistics') ->> 'min_rows')::bigint;
   v_written bigint;
 begin
   -- Two at once would write the same rows.
@@ -249,7 +252,8 @@ begin
           )
         )
     ) as wrk (work, is_due, done_at)
-    where wrk.is_due
+    where (vst.dead_rows >= v_dead or vst.changed_rows >= v_changed)
+      and wrk.is_due
   ),
   over as (
     delete from runbook.autovacuum_due as old
@@ -302,6 +306,7 @@ create function runbook.autovacuum_missed(rounds numeric)
 returns table (relation oid, work text, since timestamptz)
 language sql
 stable
+rows 10
 security invoker
 set search_path = ''
 as $$

@@ -29,7 +29,9 @@ declare
   v_naptime constant interval := current_setting('autovacuum_naptime')::interval;
   v_recently constant timestamptz := clock_timestamp()
     - v_missed_runs::double precision * v_naptime;
-  v_obstacle constant runbook.finding := runbook.counters_obstacle('dead_rows');
+  v_obstacle constant runbook.finding := coalesce(
+    runbook.replica_obstacle('dead_rows'), runbook.counters_obstacle('dead_rows')
+  );
   v_unknown constant text := runbook.autovacuum_due_unknown();
   v_busy constant text := runbook.autovacuum_is_busy();
   v_untold bigint;
@@ -253,7 +255,8 @@ as $$
       ),
       format(
         '%s dead rows are left. Switch it on: alter table %s reset (%s);',
-        par.dead_rows,
+        -- A replica does not count them.
+        case when runbook.is_replica() then 'its' else par.dead_rows::text end,
         runbook.relation_name(par.table_oid),
         case when par.is_toast then 'toast.autovacuum_enabled' else 'autovacuum_enabled' end
       ),
@@ -324,7 +327,9 @@ declare
   v_overdue_factor constant numeric :=
     (check_table_statistics.settings ->> 'overdue_factor')::numeric;
   v_missed_runs constant numeric := (check_table_statistics.settings ->> 'missed_runs')::numeric;
-  v_obstacle constant runbook.finding := runbook.counters_obstacle('table_statistics');
+  v_obstacle constant runbook.finding := coalesce(
+    runbook.replica_obstacle('table_statistics'), runbook.counters_obstacle('table_statistics')
+  );
   v_unknown constant text := runbook.autovacuum_due_unknown();
   v_busy constant text := runbook.autovacuum_is_busy();
   v_untold bigint;
@@ -396,13 +401,14 @@ begin
             when cnt.autovacuum_is_on then v_overdue_rows
             else v_min_rows
           end
-          and not exists (
-            select
+          -- Not `exists`, which the planner may turn into a look at every table of the database.
+          and (
+            select count(*)
             from pg_catalog.pg_class as rel
             inner join pg_catalog.pg_namespace as nsp on nsp.oid = rel.relnamespace
             cross join lateral runbook.column_widths(nsp.nspname, rel.relname) as sts
             where rel.oid = cnt.relation
-          ) then 'statistics_missing'
+          ) = 0 then 'statistics_missing'
         when cnt.changed_rows > cnt.changed_trigger
           and cnt.changed_rows >= v_min_rows
           and (

@@ -125,6 +125,8 @@ declare
   v_candidate record;
   v_measured runbook.bloat_measurement;
   v_now runbook.bloat_measurement;
+  v_finding runbook.finding;
+  v_unmeasured bigint := 0;
 begin
   for v_candidate in
     with locks as materialized (
@@ -181,7 +183,7 @@ begin
       v_measured := case when v_now.bytes is null then v_measured else v_now end;
     end if;
 
-    v_findings := v_findings || runbook.bloat_finding(
+    v_finding := runbook.bloat_finding(
       bloat_of_tables.code,
       v_candidate.name,
       case when v_candidate.is_toast then 'its TOAST table' end,
@@ -192,7 +194,31 @@ begin
       not v_candidate.is_application,
       bloat_of_tables.settings
     );
+
+    if v_finding.code is not null then
+      v_findings := v_findings || v_finding;
+    elsif v_measured.bytes is null then
+      v_unmeasured := v_unmeasured + 1;
+    end if;
   end loop;
+
+  -- Estimates miss much, so what they find in order is not known to be.
+  if v_unmeasured > 0 then
+    v_findings := v_findings || runbook.not_applicable(
+      bloat_of_tables.code,
+      format(
+        '%s not measured %s; by their statistics they are in order.',
+        case v_unmeasured
+          when 1 then 'One large table is'
+          else v_unmeasured || ' large tables are'
+        end,
+        case
+          when v_is_installed then 'yet: the collector bloat does it hour by hour'
+          else 'here: create extension pgstattuple with schema extensions'
+        end
+      )
+    );
+  end if;
 
   return v_findings;
 end;

@@ -324,6 +324,7 @@ as $$
     select tst.oid, tst.relpages
     from pg_catalog.pg_class as tst
     where tst.relkind = 't'
+      and tst.relpersistence <> 't'
       and tst.relpages >= (
         select (check_toast.settings ->> 'toast_bytes')::bigint
           / current_setting('block_size')::bigint

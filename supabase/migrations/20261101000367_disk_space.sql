@@ -585,13 +585,16 @@ begin
       case
         when v_is_told
           then 'told by the platform''s Management API, of all files on the disk'
-        when v_sizes.all_bytes is null
-          then
-            'pages of this database and write-ahead log against the setting disk_bytes; files of the '
-            'system are not seen'
-        else
-          'databases and write-ahead log against the setting disk_bytes; files of the system are not '
-          'seen'
+        else format(
+          '%s and write-ahead log against the setting disk_bytes; files of the system are not seen',
+          case
+            when v_sizes.all_bytes is null then 'pages of this database'
+            else 'databases'
+          end
+        )
+      end || case
+        when v_disk.problem is null then ''
+        else '; the last look failed, see last_look'
       end,
       null,
       null

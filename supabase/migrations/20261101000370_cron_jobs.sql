@@ -291,11 +291,8 @@ begin
     )::runbook.check_result;
   end if;
 
-  if pg_is_in_recovery() then
-    return runbook.check_answer(
-      null,
-      runbook.not_applicable('cron_jobs', 'No job runs on a replica; ask the primary.')
-    );
+  if runbook.is_replica() then
+    return runbook.check_answer(null, runbook.replica_obstacle('cron_jobs'));
   end if;
 
   v_is_running := runbook.cron_scheduler_is_running();

@@ -53,11 +53,8 @@ begin
   end if;
 
   -- Its tables are unlogged, and cannot be read before the server has recovered.
-  if pg_is_in_recovery() then
-    return runbook.check_answer(
-      null,
-      runbook.not_applicable('pg_net', 'No request leaves a replica; ask the primary.')
-    );
+  if runbook.is_replica() then
+    return runbook.check_answer(null, runbook.replica_obstacle('pg_net'));
   end if;
 
   execute '
@@ -134,7 +131,9 @@ begin
         coalesce(' (mostly ' || v_sent.status || ')', ''),
         case
           when v_sent.timed_out + v_sent.unsent >= v_sent.refused
-            then format('%s. It may help: select net.worker_restart();', v_sent.error)
+            then format(
+              '%sIt may help: select net.worker_restart();', rtrim(v_sent.error, '. ') || '. '
+            )
           else 'See net._http_response, and the logs of what is called.'
         end
       ),

@@ -147,25 +147,31 @@ begin
   bare as (
     select
       rel.oid,
+      case when rel.relispartition then pg_partition_root(rel.oid)::oid else rel.oid end as root,
       rel.relrowsecurity,
       sch.for_anon,
       sch.for_authenticated
     from pg_catalog.pg_class as rel
     inner join reachable as sch on sch.oid = rel.relnamespace
-    -- A partition can be asked for by its own name, past the policies of its parent.
+    -- A partition can be asked for by its own name, past the policies of its parent; one that is
+    -- closed to that is as it should be.
     where rel.relkind in ('r', 'p')
       and (
         not rel.relrowsecurity
-        or not exists (
-          select
-          from pg_catalog.pg_policy as pol
-          where pol.polrelid = rel.oid
+        or (
+          not rel.relispartition
+          and not exists (
+            select
+            from pg_catalog.pg_policy as pol
+            where pol.polrelid = rel.oid
+          )
         )
       )
   ),
   open as (
     select
       bar.oid,
+      bar.root,
       bar.relrowsecurity,
       bar.for_anon
       and has_table_privilege(v_anon, bar.oid, 'select, insert, update, delete') as for_anon,
@@ -174,20 +180,38 @@ begin
         as for_authenticated
     from bare as bar
   ),
-  ranked as (
+  -- A table and its partitions are one finding, or they would hide the others.
+  families as (
     select
-      runbook.relation_name(opn.oid) as name,
+      opn.root,
       opn.relrowsecurity,
-      opn.for_anon,
-      row_number() over (
-        order by opn.relrowsecurity, opn.for_anon desc, opn.oid
-      ) as position
+      bool_or(opn.for_anon) as for_anon,
+      bool_or(opn.oid = opn.root) as has_root,
+      count(*) filter (where opn.oid <> opn.root) as partitions,
+      count(*) as tables,
+      min(opn.oid) as one
     from open as opn
     where (opn.for_anon or opn.for_authenticated)
       and not runbook.is_of_extension(opn.oid)
+    group by opn.root, opn.relrowsecurity
+  ),
+  ranked as (
+    select
+      runbook.relation_name(
+        case when fam.has_root or fam.partitions > 1 then fam.root else fam.one end
+      ) as name,
+      fam.relrowsecurity,
+      fam.for_anon,
+      fam.has_root,
+      fam.partitions,
+      fam.tables,
+      row_number() over (
+        order by fam.relrowsecurity, fam.for_anon desc, fam.root
+      ) as position
+    from families as fam
   )
   select
-    count(*),
+    coalesce(sum(rnk.tables), 0),
     coalesce(
       array_agg(
         case
@@ -211,16 +235,37 @@ begin
             case when rnk.for_anon then 'critical' else 'warning' end,
             rnk.name,
             format(
-              '%s can use %s without row level security. Write its policies, then: alter table %s '
-              'enable row level security;',
+              '%s can use %s%s without row level security. %s',
               case
                 when rnk.for_anon then 'Everyone with the public key'
                 else 'Every user who signed in'
               end,
-              rnk.name,
-              rnk.name
+              case
+                when rnk.has_root or rnk.partitions < 2 then ''
+                else format('%s partitions of ', rnk.partitions)
+              end,
+              case
+                when rnk.has_root and rnk.partitions > 0
+                  then format('%s and %s', rnk.name, runbook.counted(rnk.partitions, 'partition'))
+                else rnk.name
+              end,
+              case
+                when rnk.partitions > 0
+                  then format(
+                    '%sThe policies of a table do not hold for its partitions: revoke all on them '
+                    'from anon, authenticated;',
+                    case when rnk.has_root then 'Write its policies and enable it. ' else '' end
+                  )
+                else format(
+                  'Write its policies, then: alter table %s enable row level security;', rnk.name
+                )
+              end
             ),
-            jsonb_build_object('for_anon', rnk.for_anon, 'exposed_by', v_exposed.source),
+            jsonb_build_object(
+              'for_anon', rnk.for_anon,
+              'exposed_by', v_exposed.source,
+              'partitions', rnk.partitions
+            ),
             'read from pg_class and the grants',
             null,
             null

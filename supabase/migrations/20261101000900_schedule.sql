@@ -536,11 +536,8 @@ begin
     )::runbook.check_result;
   end if;
 
-  if pg_is_in_recovery() then
-    return runbook.check_answer(
-      null,
-      runbook.not_applicable('cron_alive', 'No job runs on a replica; ask the primary.')
-    );
+  if runbook.is_replica() then
+    return runbook.check_answer(null, runbook.replica_obstacle('cron_alive'));
   end if;
 
   select hbt.*

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import * as z from "zod";
 import { Probes } from "./probes.ts";
 import { VERSION } from "./version.ts";
 
@@ -237,5 +238,92 @@ test.each([
 ])("what is no good news of Realtime is not ok: %j", async (answer, evidence) => {
   const { seen } = await lookAtRealtime({ ...hosted, management }, answer);
   expect(seen).toMatchObject({ ok: false, evidence: { by: "management_api", ...evidence } });
+  expect(JSON.stringify(seen)).not.toContain("hidden");
+});
+
+async function lookAtDisk(
+  answer: () => Promise<Response>,
+  given: typeof hosted & { management?: typeof management } = { ...hosted, management },
+): Promise<{ seen: unknown; asked: Request[] }> {
+  const asked: Request[] = [];
+  const probes = new Probes(given, {
+    fetch: async (input, init) => {
+      asked.push(new Request(input, init));
+      return await answer();
+    },
+  });
+  const [seen] = await probes.look(["disk"]);
+  return { seen, asked };
+}
+
+const sizes = { fs_size_bytes: 8_000_000_000, fs_used_bytes: 6_000_000_000, fs_avail_bytes: 1_900_000_000 };
+
+test("the Management API is asked how full the disk is", async () => {
+  const { seen, asked } = await lookAtDisk(async () =>
+    Response.json({
+      timestamp: "2026-11-23T12:00:00+01:00",
+      metrics: { ...sizes, hidden: 1 },
+      hidden: true,
+    }),
+  );
+  expect(seen).toEqual({
+    name: "disk",
+    ok: true,
+    evidence: {
+      by: "management_api",
+      project_ref: "abcdefghijklmnopqrst",
+      status: 200,
+      error: null,
+      took_ms: expect.any(Number),
+      measured_at: "2026-11-23T11:00:00.000Z",
+      ...sizes,
+    },
+  });
+  const [request] = asked;
+  expect(request?.method).toBe("GET");
+  expect(request?.url).toBe("http://127.0.0.1:1/v1/projects/abcdefghijklmnopqrst/config/disk/util");
+  expect(request?.headers.get("authorization")).toBe("Bearer sbp_x");
+  expect(request?.redirect).toBe("manual");
+});
+
+test("without a token nobody is asked for the disk", async () => {
+  const { seen, asked } = await lookAtDisk(() => Promise.reject(new Error("asked")), hosted);
+  expect(seen).toEqual({ name: "disk", ok: false, evidence: { status: null, error: "no_management_token" } });
+  expect(asked).toEqual([]);
+});
+
+test.each(["yesterday", "", "+275760-09-13T00:00:00Z", undefined])(
+  "a time that cannot be read is left out: %j",
+  async (timestamp) => {
+    const { seen } = await lookAtDisk(async () => Response.json({ timestamp, metrics: sizes }));
+    expect(seen).toMatchObject({ ok: true, evidence: sizes });
+    expect(JSON.stringify(seen)).not.toContain("measured_at");
+  },
+);
+
+test.each([
+  ["null", { error: "unreadable" }],
+  ["{}", { error: "unreadable" }],
+  ["<html>", { error: "unreadable" }],
+  [JSON.stringify({ metrics: { ...sizes, fs_used_bytes: "6" } }), { error: "unreadable" }],
+  [JSON.stringify({ metrics: { ...sizes, fs_used_bytes: null } }), { error: "unreadable" }],
+  [`{"metrics":{"fs_size_bytes":1e999,"fs_used_bytes":1,"fs_avail_bytes":1}}`, { error: "unreadable" }],
+])("what is no disk is not ok: %s", async (body, evidence) => {
+  const { seen } = await lookAtDisk(async () => new Response(body));
+  expect(seen).toMatchObject({ ok: false, evidence: { status: 200, ...evidence } });
+});
+
+test.each([
+  [{ "retry-after": "7" }, 7],
+  [{ "x-ratelimit-reset": "41" }, 41],
+  [{ "retry-after": "1.2", "x-ratelimit-reset": "41" }, 2],
+  [{ "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "x-ratelimit-reset": "41" }, 41],
+  [{ "retry-after": "-1" }, undefined],
+  [{}, undefined],
+])("a service is left alone for as long as it asks: %j", async (headers, seconds) => {
+  const { seen } = await lookAtDisk(async () => new Response("hidden", { status: 429, headers }));
+  expect(seen).toMatchObject({ ok: false, evidence: { status: 429 } });
+  const told = z.object({ evidence: z.object({ retry_after_s: z.number().optional() }) }).parse(seen);
+  expect(told.evidence.retry_after_s).toBe(seconds);
   expect(JSON.stringify(seen)).not.toContain("hidden");
 });

@@ -75,10 +75,10 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
   exchange.actor = caller.kind;
   const question = await readQuestion(exchange);
   const due = worker.probes.due(probeNames);
-  const look = (): Promise<Probe[]> => worker.probes.look(probeNames);
+  const look = (names: readonly string[]): Promise<Probe[]> => worker.probes.look(names);
   // Who may learn which sessions there are: a key's holder, and whom the database let in.
   let isAdmitted = caller.kind === "secret_key";
-  const looking = due.length > 0 ? look() : Promise.resolve([]);
+  const looking = due.length > 0 ? look(probeNames) : Promise.resolve([]);
   try {
     // Another version of the schema is for a check to report, not a reason to refuse.
     const admit = async (transaction: Statements): Promise<void> => {
@@ -94,7 +94,11 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
     throw new ApiError(error.code, {
       cause: error.cause,
       details: {
-        report: reportWithoutDatabase(error.code, due.length > 0 ? await looking : await look()),
+        report: reportWithoutDatabase(
+          error.code,
+          // A full disk stops the server, and then nobody but the platform can tell.
+          (await Promise.all([due.length > 0 ? looking : look(probeNames), look(["disk"])])).flat(),
+        ),
         // Whether a user may read it only the database knows.
         last_report: caller.kind === "secret_key" ? (memory.lastReport ?? null) : null,
       },

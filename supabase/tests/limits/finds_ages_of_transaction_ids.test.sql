@@ -1,6 +1,6 @@
 begin;
 
-select plan(9);
+select plan(11);
 
 create function pg_temp.entry()
 returns jsonb
@@ -32,6 +32,10 @@ select is(
   'an age that autovacuum still lets be is ok, whatever the threshold'
 );
 
+select unalike(
+  pg_temp.entry() ->> 'findings', '%multixacts_low%', 'nor are multixacts told of then'
+);
+
 select pg_temp.tune(0, 0);
 select is(
   pg_temp.entry() ->> 'status', 'warning', 'an age above the threshold and above that is not'
@@ -41,6 +45,12 @@ select ok(
     '[{"code": "transaction_ids_low", "subject": "database %s"}]', current_database()
   )::jsonb,
   'the database is named'
+);
+select ok(
+  pg_temp.entry() -> 'findings' @> format(
+    '[{"code": "multixacts_low", "subject": "database %s"}]', current_database()
+  )::jsonb,
+  'for its multixacts as well'
 );
 select isnt_empty(
   $$

@@ -1,6 +1,6 @@
 begin;
 
-select plan(13);
+select plan(19);
 
 create function pg_temp.found()
 returns text
@@ -66,6 +66,36 @@ select is(
   pg_temp.found(),
   'row_security_off critical public.log_1',
   'one that can be read past its parent is not'
+);
+alter table public.log_1 enable row level security;
+select is(
+  pg_temp.found(), '', 'with row level security and no policy it is closed to that, as it should be'
+);
+alter table public.log_1 disable row level security;
+
+create table public.log_2 partition of public.log for values from (10) to (20);
+create table public.log_3 partition of public.log for values from (20) to (30);
+grant all on table public.log_2, public.log_3 to anon;
+select is(
+  pg_temp.found(), 'row_security_off critical public.log', 'several partitions are one finding'
+);
+select is(
+  runbook.run_check('row_security') #>> '{findings,0,summary}',
+  'Everyone with the public key can use 3 partitions of public.log without row level security. The '
+  'policies of a table do not hold for its partitions: revoke all on them from anon, authenticated;',
+  'which says how many there are, and what to do'
+);
+select is(runbook.run_check('row_security') -> 'value', '3', 'and each of them counts');
+
+alter table public.log disable row level security;
+grant all on table public.log to anon;
+select is(
+  pg_temp.found(), 'row_security_off critical public.log', 'with their table they are one as well'
+);
+select matches(
+  runbook.run_check('row_security') #>> '{findings,0,summary}',
+  ' can use public\.log and 3 partitions without row level security\. Write its policies ',
+  'which names both'
 );
 drop table public.log;
 

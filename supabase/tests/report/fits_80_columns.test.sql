@@ -115,7 +115,7 @@ select alike(
 
 select alike(
   pg_temp.text_of('short'),
-  e'%\nThe schedule uses % of one processor core.\n%',
+  e'%\nThe schedule runs for % of the time, by the clock.\n%',
   'and what the runbook itself costs'
 );
 

@@ -1,6 +1,6 @@
 begin;
 
-select plan(20);
+select plan(23);
 
 -- The stack may be at work: what it writes waits until this test has rolled back.
 lock table runbook.database_size, runbook.disk_usage, runbook.probe in share row exclusive mode;
@@ -66,6 +66,7 @@ select runbook.set_setting('disk_bytes', '8000000000');
 select is(pg_temp.status(), 'ok', 'a disk with room that does not fill is ok');
 select is(runbook.run_check('disk_space') -> 'value', '62.5', 'and its share is told');
 select matches(pg_temp.summary(), '2480 MB from now; it does not grow', 'and how far 95 % is away');
+select doesnt_match(pg_temp.summary(), 'other', 'other files are not seen, and not told');
 
 call pg_temp.grow(1000000000, hours => 11);
 select is(pg_temp.status(), 'ok', 'half a day tells no growth');
@@ -96,11 +97,14 @@ select matches(
   'and what the forecast is worth'
 );
 
--- Up and down by a gigabyte: no line tells when.
+-- Up and down by more than it grows in a week: no line tells when.
+call pg_temp.grow(200000000);
+select is(pg_temp.status(), 'warning', 'full within two weeks is a warning');
 update runbook.database_size
-set all_bytes = 4000000000 + 1000000000 * (extract(hour from measured_at)::integer % 2)
-where true;
-select is(pg_temp.status(), 'ok', 'what goes up and down is no growth');
+set all_bytes = all_bytes - 1500000000
+where extract(hour from measured_at)::integer % 2 <> extract(hour from clock_timestamp()) % 2;
+select is(pg_temp.status(), 'ok', 'what goes up and down by more than that is no line');
+select matches(pg_temp.summary(), 'it grows too unevenly to say when', 'which is said');
 
 -- The last hours.
 call pg_temp.grow(0);
@@ -115,7 +119,7 @@ select is(pg_temp.status(), 'ok', 'a disk that three quarters fill, and no more,
 call pg_temp.tell(20000000);
 select is(pg_temp.status(), 'ok', 'growth that leaves three days is none of the last hours');
 
-call pg_temp.tell(500000000, since_hours => 1);
+call pg_temp.tell(1500000000, since_hours => 1);
 select is(pg_temp.status(), 'ok', 'a step within an hour is no line');
 
 call pg_temp.tell(100000000);

@@ -153,9 +153,7 @@ select is(pg_temp.entry('{findings,0}'), null, 'and nothing is claimed');
 -- The figure before a failure counts for an hour; the collector keeps it.
 select pg_temp.tell(7280000000);
 select is(runbook.collect_disk('30 days'), 1::bigint, 'what was told is kept');
-select is(
-  pg_temp.fail('{"status": 503}'), 'critical', 'a failure does not make a full disk vanish'
-);
+select is(pg_temp.fail('{"status": 503}'), 'critical', 'a failure hides no full disk');
 select matches(pg_temp.entry('{findings,0,evidence,last_look}'), '503', 'and is told beside it');
 select is(runbook.collect_disk('30 days'), 0::bigint, 'of a failure nothing is kept');
 update runbook.disk_usage set seen_at = clock_timestamp() - interval '61 minutes' where true;
@@ -165,15 +163,11 @@ select is(pg_temp.entry('{status}'), 'skipped', 'after an hour nobody knows');
 update runbook.probe
 set seen_at = clock_timestamp() - interval '61 minutes', ok = true
 where name = 'disk';
-select matches(
-  pg_temp.entry('{reason}'), 'last look was at', 'a stale probe is skipped, and says so'
-);
+select matches(pg_temp.entry('{reason}'), 'last look was at', 'a stale probe is skipped');
 
 -- An admin's word counts where the platform has none.
 select runbook.set_setting('disk_bytes', '8000000000');
-select is(
-  pg_temp.fail('{"status": 403}'), 'ok', 'the setting counts where the platform tells nothing'
-);
+select is(pg_temp.fail('{"status": 403}'), 'ok', 'the setting counts where nothing is told');
 select matches(pg_temp.entry('{findings,0,evidence,last_look}'), '403', 'which is told');
 
 select * from finish();
