@@ -297,6 +297,24 @@ const ownTraps: readonly Trap[] = [
     ],
     peers: {},
   },
+  {
+    id: "T22",
+    title: "a bulk change of a moment ago, which autovacuum has had no time for",
+    make: ({ sql }) =>
+      runEach(sql, [
+        "create table shop.just_changed (id bigint primary key, value integer)",
+        "insert into shop.just_changed select n, 0 from generate_series(1, 100000) as n",
+        "vacuum analyze shop.just_changed",
+        "update shop.just_changed set value = 1 where id <= 50000",
+      ]),
+    alarms: [
+      { check: "dead_rows", codes: ["dead_rows_pile_up"], names: /shop\.just_changed/ },
+      { check: "table_statistics", codes: ["statistics_stale"], names: /shop\.just_changed/ },
+    ],
+    peers: {
+      inspect: { command: "vacuum-stats", prints: /shop\.just_changed[^}]*vacuum"?:\s*"?yes/i, as: "found" },
+    },
+  },
 ];
 
 /** All traps but T3 and T7. */

@@ -178,6 +178,7 @@ create table runbook.check (
   unit text,
   thresholds jsonb not null default '{}',
   codes jsonb not null default '{}',
+  probes text[] not null default '{}',
   constraint check_pkey primary key (name),
   constraint check_position_key unique (position),
   constraint check_check_group_fkey foreign key (check_group)
@@ -200,6 +201,9 @@ comment on column runbook.check.check_group is
 comment on column runbook.check.unit is 'Unit of the value, for people.';
 comment on column runbook.check.thresholds is
 'Numbers by name, as the runbook ships them; runbook.check_tuning may override them.';
+comment on column runbook.check.probes is
+'Outside facts that the check goes by. The threshold look_every_s says how often the schedule and a
+health check look at them; without it, each time.';
 
 revoke all on table runbook.check from public;
 grant select on table runbook.check to runbook_viewer;
@@ -276,7 +280,7 @@ begin
       using
         errcode = 'RB404',
         hint = (
-          select 'It has ' || string_agg(ent.name, ', ' order by ent.name) || '.'
+          select format('There is %s.', string_agg(ent.name, ', ' order by ent.name))
           from (
             select iss.name from runbook.issue as iss
             union all

@@ -264,13 +264,16 @@ begin
   ) || case
     when compose_report.is_partial then '{"partial": true}'::jsonb
     else '{}'
+  end || case
+    when compose_report.detail then '{"detail": true}'::jsonb
+    else '{}'
   end;
 end;
 $$;
 
 comment on function runbook.compose_report(jsonb, boolean, boolean) is
 'Entries of checks as a report: {status, checked_at, took_ms, scheduled_cost, suppressed, checks,
-partial?}. Detail lifts the limit of five findings a check and of 56 kB.';
+partial?, detail?}. Detail lifts the limit of five findings a check and of 56 kB.';
 revoke all on function runbook.compose_report(jsonb, boolean, boolean) from public;
 grant execute on function runbook.compose_report(jsonb, boolean, boolean) to runbook_viewer;
 
@@ -454,7 +457,13 @@ as $$
   from (
     select
       (fnd.content ->> 'summary')
-      || coalesce(' Remediation: ' || (fnd.content ->> 'remediation') || '.', '') as sentence
+      || coalesce(
+        ' Remediation: '
+        || (fnd.content ->> 'remediation')
+        -- what is sent, so that no other answer is needed for it
+        || coalesce(' ' || nullif(fnd.content ->> 'params', '{}'), '.'),
+        ''
+      ) as sentence
     from jsonb_array_elements(coalesce(entry_sentences.entry -> 'findings', '[]')) as fnd (content)
   ) as fnd
   union all
@@ -497,7 +506,9 @@ revoke all on function runbook.status_sentence(jsonb) from public;
 grant execute on function runbook.status_sentence(jsonb) to runbook_viewer;
 
 -- The parts of a report for people, in reading order, each with a label: problems in full, the
--- worst first; what is in order as one line a group; what does not exist here as one list.
+-- worst first; what is in order as one line a group; what does not exist here as one list. What is
+-- told for information is counted, and in a report in detail told in full, as is why something
+-- does not apply.
 create function runbook.report_parts(report jsonb)
 returns table (label text, sentence text)
 language sql
@@ -572,8 +583,22 @@ as $$
     cross join lateral unnest(array[pln.titles, pln.reason]) with ordinality
       as snt (content, position)
     union all
+    -- In order, and worth knowing all the same.
     select
       6,
+      rnk.position,
+      snt.position,
+      case when snt.position = 1 then 'info' else '' end,
+      snt.content
+    from ranked as rnk
+    cross join lateral runbook.entry_sentences(rnk.content) with ordinality
+      as snt (content, position)
+    where (report_parts.report -> 'detail')::boolean
+      and rnk.status = 'ok'
+      and jsonb_array_length(rnk.content -> 'findings') > 0
+    union all
+    select
+      7,
       rnk.group_position,
       0,
       'ok',
@@ -588,17 +613,49 @@ as $$
     having count(*) filter (where rnk.status = 'ok') > 0
     union all
     select
-      7,
+      8,
+      0,
+      0,
+      'info',
+      format(
+        'Worth knowing, and no problem: %s. With detail it is told.',
+        string_agg(rnk.title, ', ' order by rnk.position)
+      )
+    from ranked as rnk
+    where (report_parts.report -> 'detail')::boolean is not true
+      and rnk.status = 'ok'
+      and (
+        jsonb_array_length(rnk.content -> 'findings') > 0
+        or rnk.content ? 'more_findings'
+      )
+    having count(*) > 0
+    union all
+    select
+      9,
       0,
       0,
       'not applicable',
       string_agg(rnk.title, ', ' order by rnk.position)
     from ranked as rnk
-    where rnk.status = 'not_applicable'
+    where (report_parts.report -> 'detail')::boolean is not true
+      and rnk.status = 'not_applicable'
     having count(*) > 0
     union all
     select
-      8,
+      9,
+      rnk.position,
+      snt.position,
+      case when snt.position = 1 then 'not applicable' else '' end,
+      snt.content
+    from ranked as rnk
+    cross join lateral unnest(array[rnk.title, rnk.content ->> 'reason']) with ordinality
+      as snt (content, position)
+    where (report_parts.report -> 'detail')::boolean
+      and rnk.status = 'not_applicable'
+      and snt.content is not null
+    union all
+    select
+      10,
       0,
       0,
       'suppressed',
@@ -627,7 +684,7 @@ as $$
   select
     case
       when prt.label = lag(prt.label) over (order by prt.rank, prt.position, prt.line)
-        and prt.rank = 6 then ''
+        and prt.rank = 7 then ''
       else prt.label
     end,
     prt.sentence

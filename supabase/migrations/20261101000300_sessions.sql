@@ -237,6 +237,32 @@ comment on function runbook.sessions_hidden() is
 'Why the sessions of others cannot be looked at, or null.';
 revoke all on function runbook.sessions_hidden() from public;
 
+-- The row of a check for sessions that do not say what they do; null where all of them do.
+create function runbook.sessions_untracked(check_name text)
+returns runbook.finding
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when count(*) > 0
+      then runbook.skipped(
+        sessions_untracked.check_name,
+        format(
+          'What %s cannot be seen: track_activities is off. Switch it on.',
+          case count(*) when 1 then 'one session does' else count(*) || ' sessions do' end
+        )
+      )
+  end
+  from runbook.sessions() as ses
+  where ses.state = 'disabled';
+$$;
+
+comment on function runbook.sessions_untracked(text) is
+'That some sessions do not say what they do (track_activities), or null.';
+revoke all on function runbook.sessions_untracked(text) from public;
+
 -- The parameters of cancel-query and terminate-connection for a session.
 create function runbook.session_params(pid integer, backend_start timestamptz)
 returns jsonb

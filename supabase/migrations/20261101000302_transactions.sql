@@ -37,7 +37,7 @@ begin
     and ses.state_change < v_now - v_after;
 
   if v_total = 0 then
-    return row(0, v_findings)::runbook.check_result;
+    return runbook.check_answer(0, runbook.sessions_untracked('idle_in_transaction'));
   end if;
 
   with waits as materialized (
@@ -196,7 +196,7 @@ begin
           )::runbook.finding
           order by opn.is_dump, opn.xact_start
         ),
-        '{}'
+        (runbook.check_answer(0, runbook.sessions_untracked('long_transactions'))).findings
       )
     )::runbook.check_result
     from open as opn
@@ -293,7 +293,7 @@ begin
           )::runbook.finding
           order by run.query_start
         ),
-        '{}'
+        (runbook.check_answer(0, runbook.sessions_untracked('long_queries'))).findings
       )
     )::runbook.check_result
     from running as run

@@ -31,6 +31,27 @@ comment on column runbook.counter_snapshot.wal_bytes is
 
 revoke all on table runbook.counter_snapshot from public;
 
+-- Why the server's counters say nothing, as a finding's row; null where it counts.
+create function runbook.counters_obstacle(check_name text)
+returns runbook.finding
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when not current_setting('track_counts')::boolean
+      then runbook.skipped(
+        counters_obstacle.check_name,
+        'The server counts nothing, because track_counts is off. Switch it on.'
+      )
+  end;
+$$;
+
+comment on function runbook.counters_obstacle(text) is
+'Why nothing can be told from the server''s counters, or null.';
+revoke all on function runbook.counters_obstacle(text) from public;
+
 -- Where the server writes its log now, in bytes from the beginning; on a replica, what it received.
 create function runbook.wal_position()
 returns numeric
@@ -309,8 +330,8 @@ values (
 );
 
 -- How many of the blocks that were asked for in the last day were found in shared buffers, in
--- percent. Null when there was too little traffic to tell, or too little time: what has just been
--- started, restored or emptied reads everything once.
+-- percent. With too little traffic, or too little time, there is nothing to tell: what has just
+-- been started, restored or emptied reads everything once.
 --
 -- Cost: counters; no lock.
 -- Misses: what the operating system had in its own cache, which is not as slow as a disk.
@@ -324,8 +345,12 @@ as $$
 declare
   v_counted record;
   v_percent numeric;
-  v_obstacle runbook.finding;
+  v_obstacle runbook.finding := runbook.counters_obstacle('cache_hit');
 begin
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
+
   select cnt.has_snapshot, cnt.seconds, cnt.blocks_hit, cnt.blocks_read
   into v_counted
   from runbook.counted_since('1 day') as cnt;
@@ -341,7 +366,17 @@ begin
   if v_counted.blocks_hit + v_counted.blocks_read
     < (check_cache_hit.settings ->> 'least_blocks')::numeric
   then
-    return runbook.check_answer(null, null);
+    return runbook.check_answer(
+      null,
+      runbook.not_applicable(
+        'cache_hit',
+        format(
+          'Too little was read to tell: %s%s.',
+          runbook.counted(v_counted.blocks_hit + v_counted.blocks_read, 'block'),
+          runbook.in_the_last(v_counted.seconds)
+        )
+      )
+    );
   end if;
 
   v_percent := trunc(
@@ -398,12 +433,26 @@ declare
   v_limit constant numeric := (check_temporary_files.settings ->> 'warning')::numeric;
   v_counted record;
   v_megabytes numeric;
+  v_obstacle runbook.finding := runbook.counters_obstacle('temporary_files');
 begin
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
+
   select cnt.has_snapshot, cnt.seconds, cnt.temp_files, cnt.temp_bytes
   into v_counted
   from runbook.counted_since('1 day') as cnt;
 
   v_megabytes := runbook.per_day(trunc(v_counted.temp_bytes / 1048576.0), v_counted.seconds);
+
+  v_obstacle := runbook.counted_too_shortly(
+    'temporary_files', v_counted.seconds, (check_temporary_files.settings ->> 'least_s')::numeric
+  );
+
+  -- Much in a short time is much; little says nothing yet.
+  if v_megabytes < v_limit and v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
 
   if v_megabytes >= v_limit and v_counted.seconds is null then
     return runbook.check_answer(
@@ -465,12 +514,26 @@ declare
   v_limit constant numeric := (check_deadlocks.settings ->> 'warning')::numeric;
   v_counted record;
   v_deadlocks numeric;
+  v_obstacle runbook.finding := runbook.counters_obstacle('deadlocks');
 begin
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
+
   select cnt.has_snapshot, cnt.seconds, cnt.deadlocks
   into v_counted
   from runbook.counted_since('1 day') as cnt;
 
   v_deadlocks := runbook.per_day(v_counted.deadlocks, v_counted.seconds);
+
+  v_obstacle := runbook.counted_too_shortly(
+    'deadlocks', v_counted.seconds, (check_deadlocks.settings ->> 'least_s')::numeric
+  );
+
+  -- Much in a short time is much; little says nothing yet.
+  if v_deadlocks < v_limit and v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
 
   if v_deadlocks >= v_limit and v_counted.seconds is null then
     return runbook.check_answer(
@@ -624,7 +687,7 @@ values
     'limits',
     'MB a day',
     -- Ours: more than the 8 GB disk that a small project comes with, written and thrown away.
-    '{"warning": 8192}',
+    '{"warning": 8192, "least_s": 900}',
     '{"temporary_files_large": "Statements write much to temporary files."}'
   ),
   (
@@ -636,7 +699,7 @@ values
     'limits',
     'a day',
     -- Ours: a single one is retried and forgotten; five are a pattern.
-    '{"warning": 5}',
+    '{"warning": 5, "least_s": 900}',
     '{"deadlocks_happen": "Transactions lock rows in different orders."}'
   ),
   (

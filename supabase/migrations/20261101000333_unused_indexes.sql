@@ -137,9 +137,14 @@ declare
   v_window constant interval := make_interval(secs => 86400 * v_window_days::double precision);
   v_since constant timestamptz := runbook.statistics_since();
   v_now constant timestamptz := clock_timestamp();
+  v_obstacle constant runbook.finding := runbook.counters_obstacle('unused_indexes');
   v_waiting bigint;
   v_result runbook.check_result;
 begin
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
+
   with disused as materialized (
     select
       dis.index,
@@ -237,7 +242,16 @@ begin
   into v_waiting, v_result.value, v_result.findings
   from named as nmd;
 
-  if v_waiting > 0 and v_result.value = 0 and v_since > v_now - v_window then
+  -- With nothing that could be unused there is nothing to wait for.
+  if v_result.value = 0
+    and v_since > v_now - v_window
+    and exists (
+      select
+      from runbook.index_disuse((check_unused_indexes.settings ->> 'min_bytes')::bigint) as dis
+      where runbook.index_kept_because(dis.index) is null
+    )
+  then
+    v_result.value := null;
     v_result.findings := array[
       runbook.not_applicable(
         'unused_indexes',

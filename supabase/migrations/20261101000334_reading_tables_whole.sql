@@ -222,12 +222,21 @@ revoke all on function runbook.table_reads(timestamptz) from public;
 -- the scans of read replicas.
 create function runbook.check_sequential_scans(settings jsonb)
 returns runbook.check_result
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 set jit = off
 as $$
+declare
+  v_obstacle runbook.finding := runbook.counters_obstacle('sequential_scans');
+  v_counted_since timestamptz;
+  v_result runbook.check_result;
+begin
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
+
   with window_start as (
     select
       clock_timestamp() - make_interval(
@@ -295,7 +304,8 @@ as $$
     from found as fnd
     where fnd.position <= 100
   )
-  select row(
+  select
+    (select min(red.counted_since) from read as red),
     (select count(*) from found),
     coalesce(
       array_agg(
@@ -343,8 +353,23 @@ as $$
       ),
       '{}'
     )
-  )::runbook.check_result
+  into v_counted_since, v_result.value, v_result.findings
   from named as nmd;
+
+  -- Much in a short time is much; little says nothing yet.
+  if v_result.value = 0 then
+    v_obstacle := runbook.counted_too_shortly(
+      'sequential_scans',
+      extract(epoch from clock_timestamp() - v_counted_since),
+      (check_sequential_scans.settings ->> 'least_s')::numeric
+    );
+  end if;
+
+  return case
+    when v_obstacle.code is not null then runbook.check_answer(null, v_obstacle)
+    else v_result
+  end;
+end;
 $$;
 
 comment on function runbook.check_sequential_scans(jsonb) is
@@ -390,6 +415,7 @@ values
     'tables',
     '{
       "window_hours": 24,
+      "least_s": 900,
       "min_rows": 10000,
       "min_scans_a_day": 10,
       "min_rows_a_day": 250000,

@@ -78,7 +78,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_obstacle constant runbook.finding := runbook.statements_obstacle('slow_statements');
+  v_obstacle runbook.finding := runbook.statements_obstacle('slow_statements');
   v_min_ms constant double precision := check_slow_statements.settings ->> 'min_total_ms';
   v_slow_ms constant double precision := check_slow_statements.settings ->> 'slow_ms';
   v_share constant double precision := check_slow_statements.settings ->> 'share_percent';
@@ -210,6 +210,16 @@ begin
   into v_result.value, v_result.findings
   from found as fnd
   left join pg_catalog.pg_database as dat on dat.oid = fnd.dbid;
+
+  if v_result.value = 0 and v_result.findings = '{}' then
+    v_obstacle := runbook.statements_too_new(
+      'slow_statements', (check_slow_statements.settings ->> 'least_s')::numeric
+    );
+
+    if v_obstacle.code is not null then
+      return runbook.check_answer(null, v_obstacle);
+    end if;
+  end if;
 
   return v_result;
 end;
@@ -600,6 +610,7 @@ values
     'statements',
     '{
       "window_hours": 24,
+      "least_s": 900,
       "min_calls": 5,
       "min_total_ms": 1000,
       "share_percent": 20,

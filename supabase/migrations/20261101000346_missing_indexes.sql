@@ -23,7 +23,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_obstacle constant runbook.finding := runbook.statements_obstacle('missing_indexes');
+  v_obstacle runbook.finding := runbook.statements_obstacle('missing_indexes');
   v_hypopg constant name := (
     select nsp.nspname
     from pg_catalog.pg_extension as ext
@@ -296,6 +296,16 @@ begin
     );
   end if;
 
+  if v_result.value = 0 and v_result.findings = '{}' then
+    v_obstacle := runbook.statements_too_new(
+      'missing_indexes', (check_missing_indexes.settings ->> 'least_s')::numeric
+    );
+
+    if v_obstacle.code is not null then
+      return runbook.check_answer(null, v_obstacle);
+    end if;
+  end if;
+
   return v_result;
 end;
 $$;
@@ -328,6 +338,7 @@ values
     'indexes',
     '{
       "window_hours": 24,
+      "least_s": 900,
       "min_rows": 10000,
       "min_calls": 10,
       "min_mean_ms": 1,

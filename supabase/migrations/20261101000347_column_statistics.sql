@@ -21,7 +21,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_obstacle constant runbook.finding := runbook.statements_obstacle('column_statistics');
+  v_obstacle runbook.finding := runbook.statements_obstacle('column_statistics');
   v_result runbook.check_result;
 begin
   if v_obstacle.code is not null then
@@ -38,12 +38,7 @@ begin
       max(ask.correlation) as correlation,
       count(distinct ask.queryid) as statements,
       sum(ask.calls) as calls
-    from runbook.asked_columns(
-      clock_timestamp()
-      - make_interval(hours => (check_column_statistics.settings ->> 'window_hours')::integer),
-      (check_column_statistics.settings ->> 'min_rows')::bigint,
-      100
-    ) as ask
+    from runbook.asked_columns(check_column_statistics.settings, 100) as ask
     where ask.usage in ('equality', 'range', 'join')
       and ask.distinct_values
         > (check_column_statistics.settings ->> 'min_distinct')::double precision
@@ -112,6 +107,16 @@ begin
   into v_result.value, v_result.findings
   from found as fnd;
 
+  if v_result.value = 0 and v_result.findings = '{}' then
+    v_obstacle := runbook.statements_too_new(
+      'column_statistics', (check_column_statistics.settings ->> 'least_s')::numeric
+    );
+
+    if v_obstacle.code is not null then
+      return runbook.check_answer(null, v_obstacle);
+    end if;
+  end if;
+
   return v_result;
 end;
 $$;
@@ -141,6 +146,12 @@ values
     460,
     'statements',
     'columns',
-    '{"window_hours": 24, "min_rows": 10000, "min_distinct": 100, "max_correlation": 0.5}',
+    '{
+      "window_hours": 24,
+      "least_s": 900,
+      "min_rows": 10000,
+      "min_distinct": 100,
+      "max_correlation": 0.5
+    }',
     '{"column_worth_an_index": "A column with many scattered values is asked by and not indexed."}'
   );

@@ -186,6 +186,194 @@ comment on function runbook.maintenance_under_way() is
 pid.';
 revoke all on function runbook.maintenance_under_way() from public;
 
+-- Since when a table has been past a trigger of autovacuum: the server's counters say that it is,
+-- and not since when. Without it each bulk change looks like a failure of autovacuum.
+create table runbook.autovacuum_due (
+  relation oid not null,
+  work text not null,
+  since timestamptz not null,
+  constraint autovacuum_due_pkey primary key (relation, work),
+  constraint work_is_known check (work in ('vacuum', 'analyze'))
+)
+with (fillfactor = 50);
+
+comment on table runbook.autovacuum_due is
+'One table, or TOAST table, past a trigger of autovacuum. Real clock.';
+comment on column runbook.autovacuum_due.since is
+'When a collector first saw it past the trigger since it was last vacuumed, or analyzed.';
+
+revoke all on table runbook.autovacuum_due from public;
+grant select on table runbook.autovacuum_due to runbook_viewer;
+
+-- Keeps which tables are past a trigger. A vacuum, or an ANALYZE, begins their time anew: what is
+-- due again after it came is due since then.
+--
+-- Cost: four counters a table and a TOAST table; no lock.
+create function runbook.collect_autovacuum_due(keep interval)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_written bigint;
+begin
+  -- Two at once would write the same rows.
+  lock table runbook.autovacuum_due in share row exclusive mode;
+
+  with due as materialized (
+    select
+      vst.relation,
+      wrk.work,
+      wrk.done_at
+    from runbook.vacuum_state as vst
+    cross join lateral (
+      values
+        (
+          'vacuum',
+          vst.dead_rows > vst.dead_trigger,
+          greatest(
+            pg_stat_get_last_vacuum_time(vst.relation),
+            pg_stat_get_last_autovacuum_time(vst.relation)
+          )
+        ),
+        (
+          'analyze',
+          vst.changed_rows > vst.changed_trigger and not vst.is_toast,
+          greatest(
+            pg_stat_get_last_analyze_time(vst.relation),
+            pg_stat_get_last_autoanalyze_time(vst.relation)
+          )
+        )
+    ) as wrk (work, is_due, done_at)
+    where wrk.is_due
+  ),
+  over as (
+    delete from runbook.autovacuum_due as old
+    where not exists (
+      select
+      from due
+      where due.relation = old.relation
+        and due.work = old.work
+    )
+  )
+  insert into runbook.autovacuum_due as old (relation, work, since)
+  select due.relation, due.work, v_now
+  from due
+  on conflict on constraint autovacuum_due_pkey do update
+  set since = excluded.since
+  where old.since <= (
+    select due.done_at
+    from due
+    where due.relation = old.relation
+      and due.work = old.work
+  );
+
+  get diagnostics v_written = row_count;
+
+  return v_written;
+end;
+$$;
+
+comment on function runbook.collect_autovacuum_due(interval) is
+'The collector autovacuum_due: which tables are past a trigger of autovacuum since when. Returns how
+many came.';
+revoke all on function runbook.collect_autovacuum_due(interval) from public;
+
+insert into runbook.collector (name, function, every, keep, description)
+values (
+  'autovacuum_due',
+  'runbook.collect_autovacuum_due',
+  '5 minutes',
+  -- as long as they are due
+  '0 seconds',
+  'Since when tables are past a trigger of autovacuum, to tell whether it had time to come.'
+);
+
+-- Which tables autovacuum had time for and has not come to, and since when they are due. The time
+-- is so many rounds: the launcher looks at each database once an autovacuum_naptime.
+--
+-- A vacuum by hand does not end it before the collector has looked again: whoever vacuumed and
+-- asks whether it helped must not be told so because he vacuumed. An ANALYZE always helps.
+create function runbook.autovacuum_missed(rounds numeric)
+returns table (relation oid, work text, since timestamptz)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select due.relation, due.work, due.since
+  from runbook.autovacuum_due as due
+  where due.since <= clock_timestamp() - autovacuum_missed.rounds::double precision
+    * current_setting('autovacuum_naptime')::interval
+    and due.since > coalesce(
+      case due.work
+        when 'vacuum' then pg_stat_get_last_autovacuum_time(due.relation)
+        else greatest(
+          pg_stat_get_last_analyze_time(due.relation),
+          pg_stat_get_last_autoanalyze_time(due.relation)
+        )
+      end,
+      '-infinity'
+    );
+$$;
+
+comment on function runbook.autovacuum_missed(numeric) is
+'Tables that have been past a trigger of autovacuum for so many of its rounds: relation, work
+(vacuum or analyze), since.';
+revoke all on function runbook.autovacuum_missed(numeric) from public;
+
+-- How it is with the collector that tells since when a table is due: null where it looks, else why
+-- it cannot be told whether autovacuum had time.
+create function runbook.autovacuum_due_unknown()
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when stt.succeeded_at > clock_timestamp() - 3 * col.every then null
+    else format(
+      'since when is not known: the collector autovacuum_due %s (see the check collectors).',
+      coalesce(
+        'last looked at ' || runbook.utc_text(stt.succeeded_at), 'has not looked yet'
+      )
+    )
+  end
+  from runbook.collector as col
+  left join runbook.collector_state as stt on stt.collector_name = col.name
+  where col.name = 'autovacuum_due';
+$$;
+
+comment on function runbook.autovacuum_due_unknown() is
+'Why it is not known whether autovacuum had time for the tables that are due, or null.';
+revoke all on function runbook.autovacuum_due_unknown() from public;
+
+-- What autovacuum is doing instead, for a finding that it does not come; null while a worker is
+-- free. A function, so that tests can say otherwise.
+create function runbook.autovacuum_is_busy()
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when count(*) >= current_setting('autovacuum_max_workers')::integer
+      then format('all %s of its workers are busy with other tables', count(*))
+  end
+  from pg_catalog.pg_stat_activity as act
+  where act.backend_type = 'autovacuum worker';
+$$;
+
+comment on function runbook.autovacuum_is_busy() is
+'"all 3 of its workers are busy with other tables", or null.';
+revoke all on function runbook.autovacuum_is_busy() from public;
+
 -- Who keeps vacuum from removing dead rows, the oldest of them. Transactions count from an age on.
 -- The check vacuum_horizon tells more; here it is the cause of a finding.
 create function runbook.oldest_horizon(

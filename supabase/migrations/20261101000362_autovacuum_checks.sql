@@ -1,14 +1,14 @@
 -- Checks of what autovacuum should have done: dead rows past its real trigger, tables for which it
 -- is switched off, and statistics that are missing or stale.
 --
--- A table that is past a trigger is no trouble when autovacuum is about to come: it looks once a
--- naptime. So these speak when it is off, when it came and could not help, or when the pile is so
--- high that it should have come long ago.
+-- Past a trigger is no trouble when autovacuum is about to come: it looks once a naptime. So these
+-- speak when it is off, when it came and could not help, or when it did not come in several rounds,
+-- as the collector autovacuum_due has seen.
 
 -- Dead rows that autovacuum should have removed and did not.
 --
 -- Cost: two counters a table and a TOAST table; no lock.
--- Misses: when the pile began; after a crash the counters begin anew.
+-- Misses: what died before a crash or a reset, from which the counters begin anew.
 create function runbook.check_dead_rows(settings jsonb)
 returns runbook.check_result
 language plpgsql
@@ -25,10 +25,20 @@ declare
   v_horizon_age constant interval := make_interval(
     secs => (check_dead_rows.settings ->> 'horizon_s')::double precision
   );
+  v_missed_runs constant numeric := (check_dead_rows.settings ->> 'missed_runs')::numeric;
+  v_naptime constant interval := current_setting('autovacuum_naptime')::interval;
   v_recently constant timestamptz := clock_timestamp()
-    - 3 * current_setting('autovacuum_naptime')::interval;
+    - v_missed_runs::double precision * v_naptime;
+  v_obstacle constant runbook.finding := runbook.counters_obstacle('dead_rows');
+  v_unknown constant text := runbook.autovacuum_due_unknown();
+  v_busy constant text := runbook.autovacuum_is_busy();
+  v_untold bigint;
   v_result runbook.check_result;
 begin
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
+
   with piles as materialized (
     select
       vst.relation,
@@ -41,8 +51,7 @@ begin
       round(100.0 * vst.dead_rows / (vst.live_rows + vst.dead_rows), 1) as percent,
       greatest(
         pg_stat_get_last_vacuum_time(vst.relation), pg_stat_get_last_autovacuum_time(vst.relation)
-      ) as vacuumed_at,
-      pg_stat_get_last_autovacuum_time(vst.relation) as came_at
+      ) as vacuumed_at
     from runbook.vacuum_state as vst
     where vst.dead_rows >= v_min_rows
       and vst.dead_rows > vst.dead_trigger
@@ -65,7 +74,7 @@ begin
     where hrz.description is not null
       and exists (select from piles)
   ),
-  judged as (
+  judged as materialized (
     select
       pil.relation,
       pil.table_oid,
@@ -76,21 +85,25 @@ begin
       pil.percent,
       pil.vacuumed_at,
       hrz.description as holder,
+      mss.since as due_since,
       case
         when not pil.autovacuum_is_on then 'off'
         -- a slot or a standby does not say since when
         when hrz.description is not null
           and pil.vacuumed_at > coalesce(hrz.since, v_recently) then 'held_back'
-        -- It comes of its own accord, and will come again.
-        when pil.came_at > v_recently then null
-        when pil.dead_rows >= v_overdue_rows
-          and (
-            pil.percent >= v_overdue_percent
-            or pil.dead_rows >= v_overdue_factor * pil.dead_trigger
-          ) then 'overdue'
+        when pil.dead_rows < v_overdue_rows
+          or (
+            pil.percent < v_overdue_percent
+            and pil.dead_rows < v_overdue_factor * pil.dead_trigger
+          ) then null
+        when mss.since < pil.vacuumed_at then 'still_there'
+        when mss.since is not null then 'overdue'
+        when v_unknown is not null then 'unknown'
       end as cause
     from piles as pil
     left join horizons as hrz on true
+    left join runbook.autovacuum_missed(v_missed_runs) as mss
+      on mss.relation = pil.relation and mss.work = 'vacuum'
   ),
   named as (
     select
@@ -101,16 +114,18 @@ begin
       jdg.percent,
       jdg.vacuumed_at,
       jdg.holder,
+      jdg.due_since,
       jdg.cause,
       runbook.is_application_schema(jdg.schema) as is_application,
       row_number() over (order by jdg.dead_rows desc, jdg.relation) as position,
       count(*) over () as total
     from judged as jdg
-    where jdg.cause is not null
+    where jdg.cause <> 'unknown'
     order by jdg.dead_rows desc, jdg.relation
     limit 100
   )
   select
+    (select count(*) from judged as jdg where jdg.cause = 'unknown'),
     coalesce(max(nmd.total), 0),
     coalesce(
       array_agg(
@@ -131,9 +146,16 @@ begin
                 'and cannot remove them because of %s. End that first.',
                 left(nmd.holder, 120)
               )
+              when 'still_there' then format(
+                'and it was vacuumed at %s: they are there still, or again. Vacuum it again.',
+                runbook.utc_text(nmd.vacuumed_at)
+              )
               else format(
-                'and has not come yet; it was %s. Vacuum it, and see whether autovacuum keeps up.',
-                coalesce('vacuumed last at ' || runbook.utc_text(nmd.vacuumed_at), 'never vacuumed')
+                'and has not come for %s, though it looks every %s%s. Vacuum it, and see whether '
+                'autovacuum keeps up.',
+                runbook.duration_text(clock_timestamp() - nmd.due_since),
+                runbook.duration_text(v_naptime),
+                '; ' || v_busy
               )
             end
           ),
@@ -144,6 +166,7 @@ begin
             'is_toast', nmd.is_toast,
             'cause', nmd.cause,
             'vacuumed_at', nmd.vacuumed_at,
+            'due_since', nmd.due_since,
             'held_back_by', nmd.holder
           ),
           'counters of the server, against the trigger that counts for this table',
@@ -158,8 +181,17 @@ begin
       ),
       '{}'
     )
-  into v_result.value, v_result.findings
+  into v_untold, v_result.value, v_result.findings
   from named as nmd;
+
+  if v_untold > 0 then
+    v_result.findings := v_result.findings || runbook.skipped(
+      'dead_rows',
+      format(
+        '%s past autovacuum''s trigger; %s', runbook.counted(v_untold, 'table'), v_unknown
+      )
+    );
+  end if;
 
   return v_result;
 end;
@@ -291,10 +323,17 @@ declare
   v_overdue_rows constant numeric := (check_table_statistics.settings ->> 'overdue_rows')::numeric;
   v_overdue_factor constant numeric :=
     (check_table_statistics.settings ->> 'overdue_factor')::numeric;
-  v_recently constant timestamptz := clock_timestamp()
-    - 3 * current_setting('autovacuum_naptime')::interval;
+  v_missed_runs constant numeric := (check_table_statistics.settings ->> 'missed_runs')::numeric;
+  v_obstacle constant runbook.finding := runbook.counters_obstacle('table_statistics');
+  v_unknown constant text := runbook.autovacuum_due_unknown();
+  v_busy constant text := runbook.autovacuum_is_busy();
+  v_untold bigint;
   v_result runbook.check_result;
 begin
+  if v_obstacle.code is not null then
+    return runbook.check_answer(null, v_obstacle);
+  end if;
+
   with recursive parts as (
     select rel.oid as root, inh.inhrelid as part
     from pg_catalog.pg_class as rel
@@ -318,8 +357,7 @@ begin
       greatest(
         pg_stat_get_last_analyze_time(vst.relation),
         pg_stat_get_last_autoanalyze_time(vst.relation)
-      ) as analyzed_at,
-      pg_stat_get_last_autoanalyze_time(vst.relation) as came_at
+      ) as analyzed_at
     from runbook.vacuum_state as vst
     where not vst.is_toast
       and vst.schema = any (array(select aps.oid from runbook.application_schema as aps))
@@ -338,13 +376,12 @@ begin
       0,
       0,
       false,
-      null,
       null
     from parts as prt
     inner join pg_catalog.pg_class as rel on rel.oid = prt.part and rel.relkind = 'r'
     group by prt.root
   ),
-  judged as (
+  suspected as (
     select
       cnt.relation,
       cnt.rows,
@@ -352,6 +389,7 @@ begin
       cnt.changed_trigger,
       cnt.autovacuum_is_on,
       cnt.analyzed_at,
+      mss.since as due_since,
       case
         when cnt.analyzed_at is null
           and cnt.rows >= case
@@ -366,28 +404,50 @@ begin
             where rel.oid = cnt.relation
           ) then 'statistics_missing'
         when cnt.changed_rows > cnt.changed_trigger
+          and cnt.changed_rows >= v_min_rows
           and (
             not cnt.autovacuum_is_on
             or (
               cnt.changed_rows >= v_overdue_rows
               and cnt.changed_rows >= v_overdue_factor * cnt.changed_trigger
-              -- It comes of its own accord, and will come again.
-              and coalesce(cnt.came_at, '-infinity') < v_recently
             )
-          )
-          and cnt.changed_rows >= v_min_rows then 'statistics_stale'
+          ) then 'statistics_stale'
       end as code
     from counted as cnt
+    left join runbook.autovacuum_missed(v_missed_runs) as mss
+      on mss.relation = cnt.relation and mss.work = 'analyze'
+  ),
+  judged as materialized (
+    select
+      sus.relation,
+      sus.rows,
+      sus.changed_rows,
+      sus.changed_trigger,
+      sus.autovacuum_is_on,
+      sus.analyzed_at,
+      sus.due_since,
+      sus.code,
+      case
+        when not sus.autovacuum_is_on then 'off'
+        -- Its counters began anew, so autovacuum does not know that it should come.
+        when sus.changed_rows <= sus.changed_trigger then 'not_due'
+        when sus.due_since is not null then 'overdue'
+        when v_unknown is not null then 'unknown'
+      end as cause
+    from suspected as sus
+    where sus.code is not null
   ),
   named as (
     select
       runbook.relation_name(jdg.relation) as name,
       jdg.code,
+      jdg.cause,
       jdg.rows,
       jdg.changed_rows,
       jdg.changed_trigger,
       jdg.autovacuum_is_on,
       jdg.analyzed_at,
+      jdg.due_since,
       rel.relkind = 'p' as is_partitioned,
       row_number() over (
         order by greatest(jdg.changed_rows, jdg.rows) desc, jdg.relation
@@ -395,11 +455,12 @@ begin
       count(*) over () as total
     from judged as jdg
     inner join pg_catalog.pg_class as rel on rel.oid = jdg.relation
-    where jdg.code is not null
+    where jdg.cause <> 'unknown'
     order by greatest(jdg.changed_rows, jdg.rows) desc, jdg.relation
     limit 100
   )
   select
+    (select count(*) from judged as jdg where jdg.cause = 'unknown'),
     coalesce(max(nmd.total), 0),
     coalesce(
       array_agg(
@@ -415,7 +476,13 @@ begin
               case
                 when nmd.is_partitioned
                   then 'Autovacuum analyzes only its partitions: analyze it, on schedule.'
-                when nmd.autovacuum_is_on then 'Autovacuum has not come. Analyze it.'
+                when nmd.cause = 'overdue' then format(
+                  'Autovacuum has been due for %s and has not come%s. Analyze it.',
+                  runbook.duration_text(clock_timestamp() - nmd.due_since),
+                  '; ' || v_busy
+                )
+                when nmd.cause = 'not_due'
+                  then 'The server''s counters began anew, so autovacuum will not come. Analyze it.'
                 else 'Autovacuum is switched off for it. Analyze it.'
               end
             )
@@ -426,7 +493,14 @@ begin
               nmd.name,
               coalesce(runbook.utc_text(nmd.analyzed_at), 'when is not known'),
               round(nmd.changed_trigger),
-              case when nmd.autovacuum_is_on then '' else ', but is switched off' end
+              case
+                when nmd.cause = 'overdue' then format(
+                  ', and has not come for %s%s',
+                  runbook.duration_text(clock_timestamp() - nmd.due_since),
+                  '; ' || v_busy
+                )
+                else ', but is switched off'
+              end
             )
           end,
           jsonb_build_object(
@@ -434,7 +508,8 @@ begin
             'changed_rows', nmd.changed_rows,
             'trigger', round(nmd.changed_trigger),
             'autovacuum', nmd.autovacuum_is_on,
-            'analyzed_at', nmd.analyzed_at
+            'analyzed_at', nmd.analyzed_at,
+            'due_since', nmd.due_since
           ),
           'counters of the server, against the trigger that counts for this table',
           'analyze-table',
@@ -444,8 +519,17 @@ begin
       ),
       '{}'
     )
-  into v_result.value, v_result.findings
+  into v_untold, v_result.value, v_result.findings
   from named as nmd;
+
+  if v_untold > 0 then
+    v_result.findings := v_result.findings || runbook.skipped(
+      'table_statistics',
+      format(
+        '%s past the trigger of ANALYZE; %s', runbook.counted(v_untold, 'table'), v_unknown
+      )
+    );
+  end if;
 
   return v_result;
 end;
@@ -459,7 +543,7 @@ revoke all on function runbook.check_table_statistics(jsonb) from public;
 -- Sources: none gives figures for an overdue pile. 1,000 rows are what a sequential scan reads in a
 -- millisecond; a quarter dead is past the server's own 20 %, five times a trigger past
 -- one that a table sets lower, and twice the trigger of ANALYZE is more than a burst within one
--- naptime leaves.
+-- naptime leaves. In three naptimes autovacuum has looked at least twice.
 insert into runbook.check (
   name,
   title,
@@ -496,7 +580,8 @@ values
       "overdue_dead_rows": 10000,
       "overdue_percent": 25,
       "overdue_factor": 5,
-      "horizon_s": 300
+      "horizon_s": 300,
+      "missed_runs": 3
     }',
     '{"dead_rows_pile_up": "Autovacuum is due, and is off, held back or does not come."}'
   ),
@@ -508,7 +593,7 @@ values
     530,
     'storage',
     'tables',
-    '{"min_rows": 1000, "overdue_rows": 10000, "overdue_factor": 2}',
+    '{"min_rows": 1000, "overdue_rows": 10000, "overdue_factor": 2, "missed_runs": 3}',
     '{
       "statistics_missing": "The planner knows nothing about the table.",
       "statistics_stale": "The table has changed a lot since it was analyzed."

@@ -1,5 +1,5 @@
 -- The application's jobs of pg_cron: do they fail, do they come when they are due, and is their log
--- small enough? The runbook's own job has its own check, cron_alive.
+-- small enough? The runbook's own jobs have their own check, cron_alive.
 --
 -- pg_cron's tables are read in plpgsql only, so that nothing depends on them. Its log has an index
 -- on the run's number and no other, and can hold millions of rows: only the newest are read.
@@ -170,6 +170,23 @@ comment on function runbook.cron_last_due(text, timestamptz, text) is
 'The last time at or before an instant at which a schedule of pg_cron was due, or null.';
 revoke all on function runbook.cron_last_due(text, timestamptz, text) from public;
 
+-- The first line of an error: what follows (DETAIL, CONTEXT) quotes values of rows, which are
+-- people's data.
+create function runbook.first_line(message text)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select nullif(btrim(split_part(replace(first_line.message, e'\r', e'\n'), e'\n', 1)), '');
+$$;
+
+comment on function runbook.first_line(text) is
+'The first line of an error''s text, or null.';
+revoke all on function runbook.first_line(text) from public;
+
 -- The active jobs with what the newest rows of the log say about them.
 create function runbook.cron_job_runs(runs bigint)
 returns table (
@@ -232,13 +249,13 @@ begin
     left join latest as lat on lat.jobid = job.jobid
     left join failed as fld on fld.jobid = job.jobid
     where job.active
-      and job.command <> $2'
-  using cron_job_runs.runs, 'select runbook.tick()';
+      and job.command !~ $2'
+  using cron_job_runs.runs, runbook.own_commands();
 end;
 $$;
 
 comment on function runbook.cron_job_runs(bigint) is
-'One row an active job of pg_cron but the runbook''s own: its last run and its failures since the
+'One row an active job of pg_cron but the runbook''s own ones: its last run and its failures since the
 last success, as far as the newest runs of the log tell.';
 revoke all on function runbook.cron_job_runs(bigint) from public;
 
@@ -274,6 +291,13 @@ begin
     )::runbook.check_result;
   end if;
 
+  if pg_is_in_recovery() then
+    return runbook.check_answer(
+      null,
+      runbook.not_applicable('cron_jobs', 'No job runs on a replica; ask the primary.')
+    );
+  end if;
+
   v_is_running := runbook.cron_scheduler_is_running();
 
   for v_job in
@@ -295,19 +319,26 @@ begin
         'warning',
         v_job.name,
         format(
-          'The job %s (%s) has failed %s times in a row since %s: %s',
-          v_job.name,
+          'The job %s (%s) has failed %s since %s: %s See what it runs: select command from cron.job '
+          'where jobid = %s;',
+          left(v_job.name, 60),
           v_job.job_id,
-          v_job.failures,
+          case v_job.failures
+            when 1 then 'once'
+            else format('%s times in a row', v_job.failures)
+          end,
           runbook.utc_text(v_job.failing_since),
-          left(v_job.last_message, 120)
+          coalesce(
+            rtrim(left(runbook.first_line(v_job.last_message), 90), '.') || '.', 'no message.'
+          ),
+          v_job.job_id
         ),
         jsonb_build_object(
           'job_id', v_job.job_id,
           'schedule', v_job.schedule,
           'failures', v_job.failures,
           'since', v_job.failing_since,
-          'message', v_job.last_message
+          'message', runbook.first_line(v_job.last_message)
         ),
         'read from cron.job_run_details',
         null,
@@ -393,6 +424,13 @@ begin
       null,
       null
     )::runbook.finding;
+  end if;
+
+  if cardinality(v_findings) = 0 and current_setting('cron.log_run', true) = 'off' then
+    return runbook.check_answer(
+      null,
+      runbook.skipped('cron_jobs', 'pg_cron keeps no log of its runs, because cron.log_run is off.')
+    );
   end if;
 
   return row(cardinality(v_findings), v_findings[1:100])::runbook.check_result;

@@ -52,6 +52,14 @@ begin
     )::runbook.check_result;
   end if;
 
+  -- Its tables are unlogged, and cannot be read before the server has recovered.
+  if pg_is_in_recovery() then
+    return runbook.check_answer(
+      null,
+      runbook.not_applicable('pg_net', 'No request leaves a replica; ask the primary.')
+    );
+  end if;
+
   execute '
     select count(*)
     from (select from net.http_request_queue as que limit $1) as queued'

@@ -54,9 +54,10 @@ begin
     stm.role_name,
     left(
       format(
-        '%s called it %s times since %s, %s ms each: %s %% of all statements'' time. %s',
+        '%s called it %s %s since %s, %s ms each: %s %% of all statements'' time. %s',
         stm.role_name,
         stm.calls,
+        runbook.unit_text(stm.calls::text, 'times'),
         -- Not since when it was asked: the snapshot before that, or all that was ever counted.
         coalesce(runbook.utc_text(stm.counted_since), 'nobody knows when'),
         round(stm.mean_ms, 1),

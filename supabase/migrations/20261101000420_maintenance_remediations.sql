@@ -88,9 +88,12 @@ begin
       'Remove the dead rows of %s: about %s%s.',
       v_found.name,
       pg_stat_get_dead_tuples(v_found.relation),
-      -- No pages are known before the first VACUUM or ANALYZE.
-      ', in a table of '
-      || runbook.size_text(nullif(v_found.pages, 0) * current_setting('block_size')::numeric)
+      -- no pages: nobody has counted them yet, and asking for the size would lock the table
+      case
+        when v_found.pages > 0 then ', in a table of '
+          || runbook.size_text(v_found.pages * current_setting('block_size')::numeric)
+        else ''
+      end
     )
   );
 end;

@@ -536,6 +536,13 @@ begin
     )::runbook.check_result;
   end if;
 
+  if pg_is_in_recovery() then
+    return runbook.check_answer(
+      null,
+      runbook.not_applicable('cron_alive', 'No job runs on a replica; ask the primary.')
+    );
+  end if;
+
   select hbt.*
   into v_beat
   from runbook.heartbeat as hbt;
@@ -626,7 +633,16 @@ begin
         'tick_failed',
         'critical',
         v_name,
-        format('The last run of %s failed: %s', v_name, v_last_run ->> 'message'),
+        format(
+          'The last run of %s failed: %s Its runs: select * from cron.job_run_details where '
+          'jobid = %s order by runid desc limit 5;',
+          v_name,
+          coalesce(
+            rtrim(left(runbook.first_line(v_last_run ->> 'message'), 120), '.') || '.',
+            'no message.'
+          ),
+          v_job ->> 'jobid'
+        ),
         v_job,
         'read from cron.job_run_details',
         null,
@@ -640,12 +656,23 @@ begin
       'doorbell_failed',
       'warning',
       'pg_net',
-      format('The edge function could not be rung: %s', v_beat.bell_error ->> 'message'),
+      format(
+        'The edge function could not be rung: %s. What only it can see, such as Auth, is not looked '
+        'at on schedule. See the check pg_net, and runbook.set_functions_url().',
+        rtrim(left(v_beat.bell_error ->> 'message', 120), '.')
+      ),
       v_beat.bell_error,
       'caught by the tick',
       null,
       null
     )::runbook.finding;
+  end if;
+
+  if v_last_at is null and v_findings = '{}' then
+    return runbook.check_answer(
+      null,
+      runbook.not_applicable('cron_alive', 'The schedule was just made; the first tick is due.')
+    );
   end if;
 
   return row(

@@ -158,9 +158,20 @@ as $$
   )
   select row(
     (select cost.percent from cost),
-    (
-      select array_agg(fnd.found order by fnd.position, (fnd.found).subject)
-      from findings as fnd
+    coalesce(
+      (
+        select array_agg(fnd.found order by fnd.position, (fnd.found).subject)
+        from findings as fnd
+      ),
+      (
+        select array[
+          runbook.not_applicable(
+            'own_cost', 'The schedule has not measured any check or collector yet.'
+          )
+        ]
+        from cost
+        where cost.percent is null
+      )
     )
   )::runbook.check_result;
 $$;

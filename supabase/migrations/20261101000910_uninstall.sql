@@ -23,6 +23,10 @@ begin
   -- Waits for a tick that is under way, and keeps the next from starting.
   perform runbook.lock_for_transaction('tick');
 
+  -- So do the other jobs: each begins with one of these, and holds it until its end. Without this
+  -- it and the removal could wait for each other's tables.
+  lock table runbook.check_group, runbook.collector in access exclusive mode;
+
   if to_regclass('cron.job') is not null then
     for v_job_id in
       execute '

@@ -11,6 +11,7 @@ import {
   openDatabase,
   runIdOf,
 } from "../http/runbook-client.ts";
+import { collect, tick } from "../setup/schedule.ts";
 
 const sql = openDatabase();
 const holders = postgres(inject("databaseUrl"), { max: 4, onnotice: () => {} });
@@ -53,7 +54,7 @@ async function indexes(): Promise<Record<string, boolean>> {
 async function ended(id: number): Promise<Record<string, unknown>> {
   const read = async (): Promise<Record<string, unknown>> =>
     (await call("remediation-runs", { headers, json: { id } })).body;
-  await expect.poll(async () => (await read())["state"], { timeout: 20_000 }).not.toBe("applying");
+  await expect.poll(async () => (await read())["state"], { timeout: 60_000 }).not.toBe("applying");
   return await read();
 }
 
@@ -150,11 +151,11 @@ describe("create-index", () => {
     await expect.poll(indexes).toEqual({ [name]: false });
 
     await letTimePass(sql, { id, state: "applying" });
-    const tick = async (): Promise<unknown> => {
-      await sql`select runbook.tick()`;
+    const stateAfterTick = async (): Promise<unknown> => {
+      await tick(sql);
       return (await call("remediation-runs", { headers, json: { id } })).body["state"];
     };
-    await expect.poll(tick, { timeout: 25_000, interval: 1000 }).toBe("abandoned");
+    await expect.poll(stateAfterTick, { timeout: 60_000, interval: 1000 }).toBe("abandoned");
     expect(await indexes()).toEqual({});
     const run = await ended(id);
     expect(JSON.stringify(run)).toMatch(/was dropped/);
@@ -203,7 +204,8 @@ describe("drop-index", () => {
   const index = `"we'ird ""Näme"""."ünused;"`;
 
   beforeEach(async () => {
-    // As before the first hourly look, from which on a new index is known to be new.
+    // As before the first hourly look, from which on a new index is known to be new; the next is an hour away.
+    await collect(sql, "usage");
     await sql`delete from runbook.usage_snapshot where true`;
     await sql.unsafe(`create index "ünused;" on ${table} ("Spälte ""x""") where id > 5`);
   });

@@ -177,11 +177,16 @@ describe("terminate-connection", () => {
   it("is done once when two ask at the same time", async () => {
     const session = await openSession("cures twice");
     const json = { pid: session.pid, reason };
-    const answers = await Promise.all([
-      applyPlanned("terminate-connection", { headers: admin, json }),
-      applyPlanned("terminate-connection", { headers: admin, json }),
-    ]);
-    const statuses = answers.map(({ applied }) => applied.status).sort();
+    const plan = await call("terminate-connection", { headers: admin, json: { ...json, dry_run: true } });
+    const answers = await Promise.all(
+      [1, 2].map(() =>
+        call("terminate-connection", {
+          headers: { ...admin, "idempotency-key": crypto.randomUUID() },
+          json: { ...json, plan_hash: plan.body["plan_hash"] },
+        }),
+      ),
+    );
+    const statuses = answers.map(({ status }) => status).sort();
     expect(statuses[0]).toBe(200);
     expect([404, 409, 503]).toContain(statuses[1]);
     const runs = await sql`

@@ -125,6 +125,19 @@ it("refuses to apply without a reason, with a wrong dry_run or under a key with 
   expectRefusal(await ask(apply, { "idempotency-key": "two words" }), 400, "INVALID_BODY");
 });
 
+it("says what a request takes that does not fit, and how a change of high risk is asked for", async () => {
+  const forum = await call("diagnose-forum", { json: { class_id: "Conversatie" }, headers: secretKey() });
+  expectRefusal(forum, 400, "INVALID_BODY");
+  expect(forum.body["hint"]).toMatch(/^It takes class_id \(.+\), email\? \(.+\), user_id\? \(.+\)\.$/);
+  const listed = await call("remediate", { json: { remediation: "vacuum-table" }, headers: secretKey() });
+  expect(listed.body["hint"]).toMatch(/^It takes table \(.+\)\.$/);
+  const unplanned = await call("confirm-email", { json: apply, headers: secretKey() });
+  expectRefusal(unplanned, 400, "INVALID_BODY");
+  expect(unplanned.body["hint"]).toMatch(/dry_run: true.+plan_hash.+Idempotency-Key/);
+  const unexplained = await call("unblock-login", { json: { email }, headers: secretKey() });
+  expect(unexplained.body).not.toHaveProperty("hint");
+});
+
 it.each([
   [{ ...apply, reason: " " }, "reason", "must not be empty"],
   [{ ...apply, reason: "x".repeat(10_000) }, "reason", "must have at most 1000 characters, not 10000"],
@@ -151,6 +164,36 @@ it.each([
   expectRefusal(answer, 400, "INVALID_BODY");
   expect(answer.body["details"]).toMatchObject([{ path }]);
 });
+
+it.each([
+  ["unblock-login", { email: "" }, 400, /does not fit/, /^It takes email/],
+  ["confirm-email", { email: "nobody@demo.example" }, 404, /No account has this address/, /diagnose-login/],
+  [
+    "enroll-student",
+    { email: "ok@demo.example", class_id: "30000000-0000-4000-8000-000000000099" },
+    404,
+    /There is no class 3/,
+    /diagnose-class-access/,
+  ],
+  [
+    "mark-enrollment-paid",
+    { email: "ok@demo.example", class_id: "30000000-0000-4000-8000-000000000005" },
+    404,
+    /There is no such enrolment/,
+    /diagnose-class-access/,
+  ],
+  ["undo-remediation", { run_id: 999_999_999 }, 404, /There is no run 999999999/, /remediation-runs/],
+])(
+  "says of %s for %j what is not there and where to look",
+  async (endpoint, params, status, message, hint) => {
+    const answer = await call(endpoint, { json: { ...params, dry_run: true }, headers: secretKey() });
+    expectRefusal(answer, status, status === 400 ? "INVALID_BODY" : "NOT_FOUND");
+    expect(answer.body).toMatchObject({
+      message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint),
+    });
+  },
+);
 
 it("answers 404 for the undo of a run that nobody made", async () => {
   const json = { run_id: 999_999_999, reason: "a test" };

@@ -90,6 +90,7 @@ describe.each([
     for (const name of [other, "nothing", "__proto__", "'; drop table runbook.run; --"]) {
       const answer = await call(endpoint, { headers: operator, json: { [kind]: name, params: {} } });
       expectRefusal(answer, 404, "UNKNOWN_ENTRY");
+      expect(answer.body["hint"]).toMatch(/^There is .*class-access.*unblock-login|^diagnose takes/);
     }
   });
 

@@ -36,6 +36,8 @@ export interface Change {
 export interface Examined {
   problems: Problem[];
   probes: readonly string[];
+  /** What its own parameters are, for those that do not fit. */
+  takes?: string;
 }
 
 const step = z.looseObject({
@@ -86,8 +88,8 @@ export async function answerChange(exchange: Exchange, read: (body: Json) => Cha
     lookingOutside(exchange, (due) =>
       worker.connection.transaction("as configured", async (transaction) => {
         await passDoor(transaction, caller, requestId, limits);
-        const { problems, probes } = await change.examine(transaction);
-        refuseProblems([...envelopeProblems(envelope), ...problems]);
+        const { problems, probes, takes } = await change.examine(transaction);
+        refuseProblems([...envelopeProblems(envelope), ...problems], problems.length > 0 ? takes : undefined);
         due(probes);
         const asked = openEnvelope(envelope);
         return await change.perform(transaction, asked).catch((error: unknown) => {

@@ -6,7 +6,7 @@ const definition = {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     type: "object",
     properties: {
-      email: { type: "string", minLength: 1, maxLength: 320 },
+      email: { type: "string", minLength: 1, maxLength: 320, description: "An address." },
       days: { type: "integer", minimum: 1, maximum: 30 },
       how: { type: "string", enum: ["btree", "gin"] },
       names: { type: "array", items: { type: "string" }, minItems: 1, maxItems: 2 },
@@ -25,6 +25,12 @@ test("an entry is known once it was learned", () => {
   const entry = catalog.learn("login", definition);
   expect(catalog.get("login")).toBe(entry);
   expect(entry.probes).toEqual(["auth_health"]);
+});
+
+test("an entry says what it takes, and what of it may be left out", () => {
+  const takes = (schema: unknown): string => new Catalog().learn("x", { parameters: schema }).takes;
+  expect(takes(definition.parameters)).toBe("It takes email (an address), days?, how?, names?, forced?.");
+  expect(takes({ type: "object", additionalProperties: false })).toBe("It takes no parameters.");
 });
 
 test.each([null, [], "object", 7])("%j is no JSON Schema", (schema) => {

@@ -4,6 +4,8 @@ import { invalidBody, type Problem } from "./errors.ts";
 /** An entry of the catalog as a worker keeps it. */
 export interface Entry {
   parameters: z.ZodType;
+  /** What it takes, in a sentence for those whose request does not fit. */
+  takes: string;
   /** The probes that are refreshed before a diagnosis. */
   probes: readonly string[];
 }
@@ -24,6 +26,7 @@ export class Catalog {
   learn(name: string, definition: { parameters: unknown; probes?: readonly string[] }): Entry {
     const entry = {
       parameters: z.fromJSONSchema(jsonSchema.parse(definition.parameters)),
+      takes: describeParameters(definition.parameters),
       probes: definition.probes ?? [],
     };
     this.#entries.set(name, entry);
@@ -52,9 +55,30 @@ export function findProblems(schema: z.ZodType, value: Record<string, unknown>):
     });
 }
 
-/** @throws ApiError 400 `INVALID_BODY` when there are problems. */
-export function refuseProblems(problems: readonly Problem[]): void {
-  if (problems.length > 0) throw invalidBody(problems);
+/** @throws ApiError 400 `INVALID_BODY` when there are problems, with what the request takes as the hint. */
+export function refuseProblems(problems: readonly Problem[], takes?: string): void {
+  if (problems.length > 0) throw invalidBody(problems, takes);
+}
+
+const describedSchema = z.object({
+  properties: z.record(z.string(), z.object({ description: z.string().optional() })).default({}),
+  required: z.array(z.string()).default([]),
+});
+
+/** Like `It takes class_id (the class), email? (an address).`: what is required comes first, `?` is what may be left out. */
+function describeParameters(schema: unknown): string {
+  const { properties, required } = describedSchema.parse(schema);
+  const isOptional = ([name]: [string, unknown]): number => (required.includes(name) ? 0 : 1);
+  const inOrder = Object.entries(properties).sort((a, b) => isOptional(a) - isOptional(b));
+  const parameters = inOrder.map(([name, { description }]) => {
+    const optional = required.includes(name) ? "" : "?";
+    if (description === undefined) return `${name}${optional}`;
+    const inner = description
+      .replace(/\.$/, "")
+      .replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase());
+    return `${name}${optional} (${inner})`;
+  });
+  return parameters.length === 0 ? "It takes no parameters." : `It takes ${parameters.join(", ")}.`;
 }
 
 /** A value as it is shown to whoever sent it: what it is, and at length only a part of it. */

@@ -1,6 +1,6 @@
 begin;
 
-select plan(6);
+select plan(7);
 
 -- The stack may be at work: what it writes waits until this test has rolled back.
 lock table runbook.check_state, runbook.collector_state in share row exclusive mode;
@@ -17,6 +17,9 @@ as $$
 $$;
 
 select is(runbook.run_check('own_cost') ->> 'value', null, 'what never ran has no known cost');
+select is(
+  runbook.run_check('own_cost') ->> 'status', 'not_applicable', 'and is not called in order'
+);
 
 select runbook.keep_entries('[{"check": "connections", "status": "ok", "took_ms": 290}]');
 select is(pg_temp.codes(), null, 'less than the threshold is no finding');

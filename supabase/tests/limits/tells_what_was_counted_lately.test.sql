@@ -1,7 +1,9 @@
 begin;
 
-select plan(29);
+select plan(34);
 
+-- The stack may be at work: what it writes waits until this test has rolled back.
+lock table runbook.counter_snapshot in share row exclusive mode;
 delete from runbook.counter_snapshot where true;
 
 -- The server's counters cannot be set: a row of a table stands in for them.
@@ -47,7 +49,9 @@ as $$
 $$;
 
 -- Nothing is known yet.
-select is(pg_temp.entry('cache_hit'), 'ok -', 'without traffic the cache has no figure');
+select is(
+  pg_temp.entry('cache_hit'), 'not_applicable -', 'without traffic the cache has no figure'
+);
 select is(pg_temp.entry('temporary_files'), 'ok 0.0', 'without temporary files all is well');
 select is(pg_temp.entry('deadlocks'), 'ok 0.0', 'without deadlocks as well');
 select is(pg_temp.entry('checkpoints'), 'ok 0.0', 'and without checkpoints');
@@ -75,7 +79,14 @@ select is(pg_temp.entry('deadlocks'), 'ok 0.0', 'a day later they are forgotten'
 
 -- The cache.
 update public.test_counter set blocks_hit = 10000, blocks_read = 39999 where true;
-select is(pg_temp.entry('cache_hit'), 'ok -', 'below 50,000 blocks nothing is told');
+select is(
+  pg_temp.entry('cache_hit'), 'not_applicable -', 'below 50,000 blocks nothing is told'
+);
+select matches(
+  runbook.run_check('cache_hit') ->> 'reason',
+  '^Too little was read to tell: 49,999 blocks in the last 1 h 0 min\.$',
+  'and it is said why'
+);
 update public.test_counter set blocks_hit = 95000, blocks_read = 5000 where true;
 select is(pg_temp.entry('cache_hit'), 'ok 95.0', '95 % are enough');
 update public.test_counter set blocks_read = 5300 where true;
@@ -92,9 +103,13 @@ select is(
 update runbook.counter_snapshot set taken_at = clock_timestamp() - interval '16 minutes' where true;
 select is(pg_temp.entry('cache_hit'), 'warning 0.0', 'a minute more is');
 select pg_temp.snapshot('2 hours');
-select is(pg_temp.entry('cache_hit'), 'ok -', 'what came before the snapshot does not count');
+select is(
+  pg_temp.entry('cache_hit'), 'not_applicable -', 'what came before the snapshot does not count'
+);
 update public.test_counter set blocks_hit = 5, blocks_read = 5 where true;
-select is(pg_temp.entry('cache_hit'), 'ok -', 'after a reset the snapshot says nothing');
+select is(
+  pg_temp.entry('cache_hit'), 'not_applicable -', 'after a reset the snapshot says nothing'
+);
 
 -- Temporary files: not more than was written, in however short a time.
 select pg_temp.snapshot('1 hour');
@@ -107,6 +122,21 @@ select matches(
   '8192\.0 MB in the last 1 h 0 min to 9 temp',
   'of the hour in which they were written, and of no day'
 );
+
+-- What has been counted for minutes: much is much, and little says nothing yet.
+select pg_temp.snapshot('14 minutes');
+update public.test_counter
+set temp_bytes = temp_bytes + 9000::bigint * 1048576, deadlocks = deadlocks + 4
+where true;
+select is(pg_temp.entry('temporary_files'), 'warning 9000.0', '9 GB in 14 minutes are a finding');
+select is(
+  pg_temp.entry('deadlocks'), 'not_applicable -', 'four deadlocks in 14 minutes are not all well'
+);
+update public.test_counter set deadlocks = deadlocks + 1 where true;
+select is(pg_temp.entry('deadlocks'), 'warning 5.0', 'five are a finding');
+update runbook.counter_snapshot set taken_at = clock_timestamp() - interval '16 minutes' where true;
+update public.test_counter set deadlocks = deadlocks - 1 where true;
+select is(pg_temp.entry('deadlocks'), 'ok 4.0', 'after a quarter of an hour four are well');
 
 -- Checkpoints.
 select pg_temp.snapshot('1 hour');

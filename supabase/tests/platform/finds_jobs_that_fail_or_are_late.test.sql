@@ -1,8 +1,10 @@
 begin;
 
-select plan(13);
+select plan(16);
 
--- The stack may be at work: what it writes waits until this test has rolled back.
+-- The stack may be at work: its ticks leave at once, and what it writes waits until this test has
+-- rolled back.
+select runbook.lock_for_transaction('tick');
 lock table cron.job_run_details in share row exclusive mode;
 delete from cron.job_run_details where true;
 
@@ -53,7 +55,16 @@ select is(pg_temp.found(), '', 'a failure before a success is silent');
 call pg_temp.run('failed', 'server restarted', '30 seconds');
 select is(pg_temp.found(), '', 'so is a run that a restart cut off');
 
-call pg_temp.run('failed', 'ERROR: no', '20 seconds');
+call pg_temp.run('failed', e'ERROR: no\nDETAIL: Key (email)=(jan@school.example) exists.', '20 s');
+select matches(
+  runbook.run_check('cron_jobs') #>> '{findings,0,summary}',
+  ' has failed once since .* UTC: ERROR: no\. See what it runs: select command from cron\.job ',
+  'a failure is found, with what to look at'
+);
+select is(
+  strpos((runbook.run_check('cron_jobs') -> 'findings')::text, 'jan@school.example'), 0,
+  'and without the values that its error quotes'
+);
 call pg_temp.run('failed', 'ERROR: no', '10 seconds');
 select is(
   pg_temp.found(), 'cron_job_failing night''s "work"', 'failures since the last success are found'
@@ -81,6 +92,16 @@ select cron.alter_job(
   (select job.jobid from cron.job as job where job.jobname = 'night''s "work"'), active => false
 );
 select is(pg_temp.found(), '', 'a job that is switched off is silent');
+
+insert into cron.job_run_details (
+  jobid, runid, job_pid, database, username, command, status, return_message, start_time, end_time
+)
+select job.jobid, 1000 + job.jobid, 0, job.database, job.username, job.command, 'failed', 'no',
+  clock_timestamp(), clock_timestamp()
+from cron.job as job
+where job.jobname in ('runbook-checks', 'runbook-collect', 'runbook-tick');
+select is(pg_temp.found(), '', 'the runbook''s own jobs are told by the check cron_alive');
+delete from cron.job_run_details where runid > 1000;
 
 analyze cron.job_run_details;
 select runbook.tune_check('cron_jobs', '{"history_rows": 8}');

@@ -1,6 +1,6 @@
 begin;
 
-select plan(21);
+select plan(23);
 
 create function pg_temp.text_of(
   summary text,
@@ -90,6 +90,25 @@ select alike(
   'a problem is one line, and its details are indented'
 );
 
+select is(
+  array(
+    select runbook.entry_sentences(
+      jsonb_build_object('check', 'connections', 'status', 'warning', 'findings', '[
+        {"summary": "Long.", "remediation": "cancel-query", "params": {"pid": 7}},
+        {"summary": "Old.", "remediation": "reset-query-statistics", "params": {}},
+        {"summary": "Odd.", "remediation": null, "params": null}
+      ]'::jsonb)
+    )
+  ),
+  array[
+    'Connections',
+    'Long. Remediation: cancel-query {"pid": 7}',
+    'Old. Remediation: reset-query-statistics.',
+    'Odd.'
+  ],
+  'a remediation is named with what is sent to it'
+);
+
 select alike(
   pg_temp.text_of('short'), '%, only 1 check in%', 'a partial report says that it is partial'
 );
@@ -152,6 +171,7 @@ from (
     ('2', 'tables and indexes', 'tables and indexes'),
     ('1', 'tables and indexes', 'table or index'),
     ('1', 'sessions waiting', 'session waiting'),
+    ('1', 'times', 'time'),
     ('1', 'ms', 'ms')
 ) as asked (value, unit, text);
 

@@ -2,7 +2,8 @@ begin;
 
 select plan(16);
 
--- Other tests may have taken snapshots; this one takes its own.
+-- Others may have taken snapshots; this one takes its own, and those of the schedule wait.
+lock table runbook.statement_snapshot in share row exclusive mode;
 delete from runbook.statement_snapshot where id is not null;
 delete from runbook.statement_mark where queryid is not null;
 
