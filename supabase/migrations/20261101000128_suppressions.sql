@@ -232,7 +232,7 @@ begin
         select jsonb_build_object(
           'path', 'until',
           'message', format(
-            'must be a time in the future, at most one year from now, not %s',
+            'must be a time within a year from now, not %s',
             suppress_finding.params -> 'until'
           )
         )
@@ -335,7 +335,7 @@ values (
         "type": "string",
         "minLength": 1,
         "maxLength": 40,
-        "description": "When it is shown again, within a year, as 2027-01-31T12:00:00Z."
+        "description": "When it is shown again, within a year from now, as 2027-01-31T12:00:00Z."
       }
     },
     "required": ["check", "code", "until"],
