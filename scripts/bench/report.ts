@@ -44,7 +44,7 @@ export function benchmarkPage(result: BenchmarkResult): string {
   const [anyEndpoint] = result.endpoints;
   return `${[
     "# Benchmarks",
-    "Made by `npm run bench -- --write`, which starts a stack of its own and measures everything below in one run. Another machine gives other figures: compare them within a run, not between machines.",
+    "Made by `npm run bench -- --write`, which starts a stack of its own and measures in one run whatever below names no other command. Another machine gives other figures: compare them within a run, not between machines.",
     machineList(result.machine),
     "## Warm calls",
     `Each subject ${anyEndpoint?.http.count ?? 0} times after a warm-up, in turns, in ms. HTTP is one kept-alive connection through the stack's gateway to the edge function in Deno, with the token of an operator. SQL is the statements that the function sends, in the same transaction, over one connection of postgres.js from Node. The empty function answers \`{}\` over the same gateway. Before each \`applied\` a fresh block is inserted, outside of the measured time.`,

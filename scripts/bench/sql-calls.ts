@@ -8,7 +8,7 @@ import {
   type Limits,
   openDatabase,
   remediate,
-  runCheck,
+  runChecks,
 } from "../../supabase/functions/_shared/database.ts";
 
 /** The transactions of the edge functions, over one connection of this process. */
@@ -52,9 +52,8 @@ export function openSqlCalls(databaseUrl: string, claims: Record<string, unknown
     healthCheck: () =>
       sql.begin(async (transaction) => {
         await admit(transaction);
-        const entries: Record<string, unknown>[] = [];
-        for (const check of await chosenChecks(transaction, { checks: null, groups: null }))
-          entries.push(await transaction.savepoint((savepoint) => runCheck(savepoint, check)));
+        const checks = await chosenChecks(transaction, { checks: null, groups: null });
+        const entries = await transaction.savepoint((savepoint) => runChecks(savepoint, checks));
         return composeReport(transaction, entries, { detail: false, isPartial: false });
       }),
     close: () => sql.end({ timeout: 1 }),

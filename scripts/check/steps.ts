@@ -8,6 +8,7 @@ import { compareFunctionsConfig } from "./compare/functions-config.ts";
 import { compareIssuePages } from "./compare/issue-pages.ts";
 import { findMentions } from "./compare/mentions.ts";
 import { comparePackageVersions } from "./compare/package-versions.ts";
+import { compareRemediationPage } from "./compare/remediation-page.ts";
 import { findSecrets } from "./compare/secrets.ts";
 import { compareVersions } from "./compare/versions.ts";
 import type { Finding } from "./finding.ts";
@@ -82,6 +83,7 @@ async function checkDocs(root: string, paths: readonly string[], fix: boolean): 
     ...compareErrorPage(errors, read(root, "docs/errors.md")),
     ...compareChecksPage(migrations, read(root, checksPage)),
     ...compareIssuePages(migrations, pages),
+    ...compareRemediationPage(migrations, read(root, "docs/remediations.md")),
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { Sql } from "postgres";
+import { untilNobodySeesTheDead } from "./until-nobody-sees-the-dead.ts";
 
 /** The database of a lab, and the sessions that its seeds hold open. */
 export interface Lab {
@@ -60,9 +61,20 @@ export interface Trap {
   peers: Partial<Record<PeerName, PeerMark>>;
 }
 
+/** A trap and what we said that we should not have said. */
+export interface TrapResult {
+  id: string;
+  title: string;
+  trap: Trap | undefined;
+  /** What was wrongly said; empty when we were right. */
+  alarm: string;
+}
+
 /** Runs statements that each stand alone, as CREATE INDEX CONCURRENTLY and VACUUM must. */
 export async function runEach(sql: Sql, statements: readonly string[]): Promise<void> {
   for (const statement of statements) {
+    // Else a transaction of the schedule may keep it from removing what it should.
+    if (statement.startsWith("vacuum")) await untilNobodySeesTheDead(sql);
     await sql.unsafe(statement);
     // Else counters of a change may arrive after those of an ANALYZE that saw it.
     await sql`select pg_stat_force_next_flush()`;

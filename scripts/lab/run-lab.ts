@@ -2,7 +2,7 @@ import type { Sql } from "postgres";
 import { connect, superuser } from "../stack/postgres-server.ts";
 import type { Stack } from "../stack/stack.ts";
 import { StackError } from "../stack/stack-error.ts";
-import type { Fault, Lab, Mark, Trap } from "./lab.ts";
+import type { Fault, Lab, Mark, Trap, TrapResult } from "./lab.ts";
 import { askOurselves, findingsOf, findMarked, type OurFinding, type OurReport } from "./our-report.ts";
 import { ownFaults } from "./own-faults.ts";
 import { checkPostgres } from "./peers/check-postgres.ts";
@@ -18,15 +18,6 @@ import { tunings } from "./tunings.ts";
 export interface FaultResult {
   fault: Fault;
   found: OurFinding | undefined;
-}
-
-/** A trap and what we said that we should not have said. */
-export interface TrapResult {
-  id: string;
-  title: string;
-  trap: Trap | undefined;
-  /** What was wrongly said; empty when we were right. */
-  alarm: string;
 }
 
 /** Everything that one run of the lab found. */
@@ -57,8 +48,11 @@ const peers = [supabaseInspect, supabaseAdvisors, checkPostgres, postgresExporte
 /** A command that waits for a lock waits as long as the lock is held. */
 const peerLimitMs = 20_000;
 
+/** How long a collector may be kept from its work by one of the schedule. */
+const collectMs = 30_000;
+
 /** The counters of other sessions arrive when those have been idle for ten seconds; a long query is one of five. */
-const settleMs = 11_000;
+const settleMs = 13_000;
 
 /** Seeds the database of a stack with every fault and trap, asks us and the peers, and says who found what. */
 export async function runLab({ stack, root, path, progress }: LabOptions): Promise<LabResult> {
@@ -132,17 +126,28 @@ async function prepare({ sql, platform }: Lab): Promise<void> {
   const [hypopg] = await sql`select from pg_available_extensions where name = 'hypopg'`;
   if (hypopg !== undefined)
     await platform.unsafe("create extension if not exists hypopg with schema extensions");
+  // What the schedule does each hour happens at the moments that the lab needs: all of it before the seeds, and a look
+  // at the usage after them. One in between would make an index that appeared later too new to be called unused.
+  for (const { name } of await sql<{ name: string }[]>`select name from runbook.collector order by name`)
+    await collect(sql, name);
   await sql.unsafe("create schema shop");
-  await watch(sql);
 }
 
-/**
- * What the schedule does each hour, at the moments that the lab needs: before the seeds and after them. Left to the
- * schedule, a look in between would make an index that appeared later too new to be called unused.
- */
+/** Calls a collector, after one of the schedule that is under way. @throws Error with what went wrong in it. */
+async function collect(sql: Sql, name: string): Promise<void> {
+  for (const begun = Date.now(); ; await new Promise((wake) => setTimeout(wake, 100))) {
+    const [row] = await sql<{ done: boolean }[]>`select runbook.collect(${name}) as done`;
+    if (row?.done === true) return;
+    if (Date.now() - begun < collectMs) continue;
+    const [state] = await sql`select error from runbook.collector_state where collector_name = ${name}`;
+    throw new Error(`The collector ${name} did not succeed: ${JSON.stringify(state ?? null)}`);
+  }
+}
+
+/** What the hourly look sees after the seeds. */
 async function watch(sql: Sql): Promise<void> {
-  await sql`select runbook.collect('usage')`;
-  await sql`select runbook.collect('autovacuum_due')`;
+  await collect(sql, "usage");
+  await collect(sql, "autovacuum_due");
   // As if all but the trap had been past their triggers for longer than the lab holds autovacuum back.
   await sql`
     update runbook.autovacuum_due as due
@@ -176,7 +181,12 @@ function judgeTrap(trap: Trap, findings: readonly OurFinding[]): TrapResult {
   const missed = mustBeFound.find(
     (must) => must.trap === trap.id && findMarked(findings, [must.mark]) === undefined,
   );
-  const alarm = missed === undefined ? (said?.summary ?? "") : "It was not found.";
+  const alarm =
+    missed === undefined
+      ? said === undefined
+        ? ""
+        : `${said.summary} ${JSON.stringify(said.evidence)}`
+      : "It was not found.";
   return { id: trap.id, title: trap.title, trap, alarm };
 }
 

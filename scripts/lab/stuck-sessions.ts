@@ -1,7 +1,7 @@
 import type { Lab } from "./lab.ts";
 
 /** How long what was sent may take to be seen waiting. */
-const settleMs = 10_000;
+const settleMs = 60_000;
 
 /** Requests of the API that wait in the queue; with the others of the lab some fifty sessions wait. */
 const requests = 48;

@@ -1,7 +1,6 @@
 import { z } from "zod";
-import type { Lab } from "./lab.ts";
+import type { Lab, TrapResult } from "./lab.ts";
 import { askOurselves, findingsOf } from "./our-report.ts";
-import type { TrapResult } from "./run-lab.ts";
 import { makeForeignTable } from "./traps.ts";
 import { tunings } from "./tunings.ts";
 

@@ -7,7 +7,7 @@ import { findPostgres } from "./binaries.ts";
 import { loadDemo } from "./demo.ts";
 import { installExtensions, installPgtap } from "./extensions/install-extensions.ts";
 import { type Fingerprint, firstDifference, takeFingerprint } from "./fingerprint.ts";
-import { applyMigrations } from "./migrations.ts";
+import { applyMigrations, applyMigrationsBeside } from "./migrations.ts";
 import { applyPlatform } from "./platform/apply-platform.ts";
 import {
   connect,
@@ -109,7 +109,9 @@ export async function openGivenDatabase(
       progress.say("Without pg_cron the minute's check is not scheduled; it can be asked for over HTTP.");
     if (!extensions.hasNet)
       progress.say("Without pg_net the scheduled check cannot look at Auth and says so.");
-    await progress.step("Migrations", () => applyMigrations(root, url));
+    await progress.step("Migrations", async () =>
+      applyMigrationsBeside(await recordedMigrations(sql), root, url),
+    );
     const skipped = await progress.step("Demo school", () => loadDemo(sql, root));
     if (skipped !== null) progress.say(skipped);
     return { url, server: null, realCron: true, realNet: true, demo: skipped === null, stop: async () => {} };
@@ -146,6 +148,16 @@ async function realExtensions(server: PostgresServer): Promise<string[]> {
   } finally {
     await sql.end();
   }
+}
+
+/** The versions that the Supabase CLI has on record in a database. */
+async function recordedMigrations(sql: postgres.Sql): Promise<string[]> {
+  const [table] = await sql<{ is_there: boolean }[]>`
+    select pg_catalog.to_regclass('supabase_migrations.schema_migrations') is not null as is_there`;
+  if (table?.is_there !== true) return [];
+  const rows = await sql<{ version: string }[]>`
+    select mig.version from supabase_migrations.schema_migrations as mig`;
+  return rows.map(({ version }) => version);
 }
 
 function embeddedUrl(port: number): string {

@@ -13,7 +13,11 @@ export interface GatewayOptions {
   auth(request: Request): Promise<Response>;
   /** Whether keys are translated into tokens for Auth; a real server does that at its own gateway. */
   translateKeys: boolean;
+  /** Plays the Management API below `/management`; null where a real project is at hand. */
+  management: ((request: Request) => Promise<Response>) | null;
   functions: FunctionsServer;
+  /** The schemas that the Data API would serve. */
+  exposedSchemas: readonly string[];
   report(line: string): void;
 }
 
@@ -38,9 +42,14 @@ export async function startGateway(options: GatewayOptions): Promise<HttpServer>
       if (url.pathname.startsWith("/auth/v1/")) return authorize(options, incoming, response, url);
       if (url.pathname.startsWith("/functions/v1/"))
         return callFunction(options, agent, incoming, response, url);
+      if (url.pathname.startsWith("/management/") && options.management !== null) {
+        const target = new URL(url.pathname.slice("/management".length) + url.search, "http://management");
+        return serveFetch(incoming, response, target, headersOf(incoming), options.management);
+      }
       await readAll(incoming);
       if (/^\/realtime\/v1\/api\/tenants\/[^/]+\/health$/.test(url.pathname))
         return tellRealtimesHealth(options, incoming, response);
+      if (url.pathname.startsWith("/rest/v1/") && refuseAsTheDataApi(options, incoming, response)) return;
       return sendJson(response, 404, {
         code: "NOT_IN_STACK",
         message: `The local stack serves /auth/v1 and /functions/v1; it has nothing at ${url.pathname}.`,
@@ -102,6 +111,35 @@ function tellRealtimesHealth(
   if (headersOf(incoming).get("apikey") === keys.secretKey)
     sendJson(response, 200, { data: { healthy: true, db_connected: false, connected_cluster: 0 } });
   else sendJson(response, 401, { message: "Unauthorized" });
+}
+
+/**
+ * Refuses what the Data API refuses before it looks at a table, as PostgREST 14 words it: a caller without a key, and a
+ * schema that is not exposed. The stack has no Data API for the rest.
+ */
+function refuseAsTheDataApi(
+  { keys, exposedSchemas }: GatewayOptions,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): boolean {
+  const headers = headersOf(incoming);
+  const key = headers.get("apikey");
+  if (key !== keys.publishableKey && key !== keys.secretKey) {
+    sendJson(response, 401, {
+      message: key === null ? "No API key found in request" : "Invalid API key",
+    });
+    return true;
+  }
+  const isRead = incoming.method === "GET" || incoming.method === "HEAD";
+  const schema = headers.get(isRead ? "accept-profile" : "content-profile");
+  if (schema === null || exposedSchemas.includes(schema)) return false;
+  sendJson(response, 406, {
+    code: "PGRST106",
+    details: null,
+    hint: `Only the following schemas are exposed: ${exposedSchemas.join(", ")}`,
+    message: `Invalid schema: ${schema}`,
+  });
+  return true;
 }
 
 async function callFunction(

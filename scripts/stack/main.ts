@@ -35,7 +35,7 @@ try {
     console.log(
       [
         `STACK_DATABASE_URL: this will be written to the database ${pathname.slice(1)} at ${host}:`,
-        "schema runbook with its roles and a pg_cron job, the extensions pg_cron and pg_net where they are missing,",
+        "schema runbook with its roles and pg_cron jobs, the extensions pg_cron and pg_net where they are missing,",
         "and the demo school if auth.users is empty.",
         settings.auth === undefined
           ? "Auth is the stand-in, on that database's auth tables; STACK_AUTH_URL takes the project's own Auth instead.\n"

@@ -1,9 +1,40 @@
 import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { findSupabaseCli } from "./binaries.ts";
 import { messageOf, StackError } from "./stack-error.ts";
 
 /**
+ * Applies the runbook's migrations to a database whose project has migrations of its own.
+ * @param recorded the versions that the database has on record.
+ * @throws StackError as `applyMigrations` does.
+ */
+export async function applyMigrationsBeside(
+  recorded: readonly string[],
+  root: string,
+  databaseUrl: string,
+): Promise<void> {
+  const ours = join("supabase", "migrations");
+  const files = readdirSync(join(root, ours));
+  const others = recorded.filter((version) => !files.some((file) => file.startsWith(`${version}_`)));
+  if (others.length === 0) return await applyMigrations(root, databaseUrl);
+  // The CLI refuses a database with a version that has no file: the project's own get one without content.
+  const beside = mkdtempSync(join(tmpdir(), "supabase-runbook-migrations-"));
+  try {
+    mkdirSync(join(beside, "supabase"));
+    writeFileSync(join(beside, "supabase", "config.toml"), 'project_id = "supabase-runbook"\n');
+    cpSync(join(root, ours), join(beside, ours), { recursive: true });
+    for (const version of others) writeFileSync(join(beside, ours, `${version}_of_the_project.sql`), "");
+    await applyMigrations(beside, databaseUrl);
+  } finally {
+    rmSync(beside, { recursive: true, force: true });
+  }
+}
+
+/**
  * Applies `supabase/migrations` with the real Supabase CLI, as a user of the project would.
+ * @param root the folder that holds `supabase`.
  * @param databaseUrl a login as `postgres`.
  * @throws StackError with the failing file and Postgres' own message.
  */

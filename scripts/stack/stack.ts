@@ -11,8 +11,9 @@ import { startCronScheduler } from "./extensions/cron-scheduler.ts";
 import { startNetWorker } from "./extensions/net-worker.ts";
 import { type FunctionsServer, startFunctions } from "./functions/functions-server.ts";
 import { startGateway } from "./gateway.ts";
+import { createManagementServer, type Disk, type ManagementServer } from "./management.ts";
 import { mustBeFree, type StackPorts } from "./ports.ts";
-import { connect } from "./postgres-server.ts";
+import { connect, type PostgresServer } from "./postgres-server.ts";
 import type { Progress } from "./progress.ts";
 import { startReaper } from "./reaper.ts";
 import { startReceiver } from "./receiver.ts";
@@ -102,6 +103,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         : await openGivenDatabase(root, settings.databaseUrl, progress),
     );
     const url = `http://127.0.0.1:${ports.api}`;
+    const management = database.server === null ? null : standInManagement(database.server);
+    const managementEnv: Record<string, string> =
+      management === null
+        ? {}
+        : {
+            RUNBOOK_MANAGEMENT_URL: `${url}/management`,
+            RUNBOOK_MANAGEMENT_TOKEN: management.token,
+            RUNBOOK_PROJECT_REF: management.projectRef,
+          };
     const services = await progress.step("Auth, gateway, functions", async () => {
       const receiver = started(await startReceiver(ports.receiver, progress.say));
       const receiverUrl = `http://127.0.0.1:${receiver.port}`;
@@ -122,6 +132,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
             SUPABASE_JWKS: JSON.stringify(jwks),
             SB_REGION: "local",
             RUNBOOK_RECEIVER_URL: receiverUrl,
+            ...managementEnv,
           },
         }),
       );
@@ -135,7 +146,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           keys,
           auth,
           translateKeys: settings.auth === undefined,
+          management: management?.fetch ?? null,
           functions,
+          exposedSchemas: exposedSchemas(options.root),
           report: progress.say,
         }),
       );
@@ -149,6 +162,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       SUPABASE_PUBLISHABLE_KEY: keys.publishableKey,
       SUPABASE_SECRET_KEY: keys.secretKey,
       RUNBOOK_RECEIVER_URL: services.receiverUrl,
+      ...managementEnv,
       SENTRY_WEBHOOK_SECRET: keys.sentryWebhookSecret,
     };
     const envFile = state.file("env");
@@ -216,6 +230,25 @@ function standInAuth(
   return (request) => server.fetch(request);
 }
 
+/** The Management API of a project whose disk is as large as a paid project's first one. */
+function standInManagement(server: PostgresServer): ManagementServer {
+  return createManagementServer({
+    measureDisk: async (): Promise<Disk> => {
+      const sql = connect(server, { user: "postgres", applicationName: "management", max: 1 });
+      try {
+        const [row] = await sql`
+          select
+            (select sum(pg_database_size(dat.oid)) from pg_catalog.pg_database as dat)
+            + (select sum(wal.size) from pg_ls_waldir() as wal) as bytes`;
+        // The system's own files are some 200 MB.
+        return { sizeBytes: 8 * 1024 ** 3, usedBytes: Number(row?.["bytes"]) + 200 * 1024 ** 2 };
+      } finally {
+        await sql.end({ timeout: 1 });
+      }
+    },
+  });
+}
+
 /** What config.toml says about Auth, in the stand-in's terms. */
 function authSettings(root: string): { passwordHook?: string } {
   const config = z
@@ -233,6 +266,15 @@ function authSettings(root: string): { passwordHook?: string } {
   if (hook === undefined || !hook.enabled) return {};
   const [schema, name] = new URL(hook.uri).pathname.split("/").filter((part) => part !== "");
   return { passwordHook: `${schema ?? "public"}.${name ?? ""}` };
+}
+
+/** The schemas that config.toml lets the Data API serve; without a word of it those that the CLI has by default. */
+function exposedSchemas(root: string): string[] {
+  return z
+    .object({
+      api: z.object({ schemas: z.array(z.string()) }).default({ schemas: ["public", "graphql_public"] }),
+    })
+    .parse(parse(readFileSync(`${root}/supabase/config.toml`, "utf8"))).api.schemas;
 }
 
 function proxyTo(target: string): (request: Request) => Promise<Response> {

@@ -178,6 +178,7 @@ create table runbook.check (
   unit text,
   thresholds jsonb not null default '{}',
   codes jsonb not null default '{}',
+  probes text[] not null default '{}',
   constraint check_pkey primary key (name),
   constraint check_position_key unique (position),
   constraint check_check_group_fkey foreign key (check_group)
@@ -200,6 +201,9 @@ comment on column runbook.check.check_group is
 comment on column runbook.check.unit is 'Unit of the value, for people.';
 comment on column runbook.check.thresholds is
 'Numbers by name, as the runbook ships them; runbook.check_tuning may override them.';
+comment on column runbook.check.probes is
+'Outside facts that the check goes by. The threshold look_every_s says how often the schedule and a
+health check look at them; without it, each time.';
 
 revoke all on table runbook.check from public;
 grant select on table runbook.check to runbook_viewer;
@@ -275,7 +279,14 @@ begin
     raise exception 'The catalog has no entry %.', coalesce(quote_literal(parameters.entry), 'null')
       using
         errcode = 'RB404',
-        hint = 'select name from runbook.issue union select name from runbook.remediation;';
+        hint = (
+          select format('There is %s.', string_agg(ent.name, ', ' order by ent.name))
+          from (
+            select iss.name from runbook.issue as iss
+            union all
+            select rem.name from runbook.remediation as rem
+          ) as ent
+        );
   end if;
 
   return v_parameters;
@@ -286,6 +297,26 @@ comment on function runbook.parameters(text) is
 'JSON Schema of the parameters of an issue or a remediation. Raises RB404 for an unknown entry.';
 revoke all on function runbook.parameters(text) from public;
 grant execute on function runbook.parameters(text) to runbook_viewer;
+
+-- A value as it is shown to whoever sent it: what it is, and at length only a part of it.
+create function runbook.value_text(value jsonb)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select case
+    when jsonb_typeof(value_text.value) in ('array', 'object') then jsonb_typeof(value_text.value)
+    when char_length(value_text.value::text) > 60 then left(value_text.value::text, 57) || '...'
+    else value_text.value::text
+  end;
+$$;
+
+comment on function runbook.value_text(jsonb) is
+'A JSON value in 60 characters at most; of an array or object what it is.';
+revoke all on function runbook.value_text(jsonb) from public;
 
 -- What is wrong with a value under a schema, as [{path, message}]; empty when it fits. Knows the
 -- part of JSON Schema that the catalog uses: an object without further properties, required,
@@ -321,7 +352,16 @@ begin
       select '' as path, 'must be an object' as message
       where jsonb_typeof(problems.value) is distinct from 'object'
       union all
-      select unknown.key, 'is not a known parameter'
+      select
+        unknown.key,
+        'is not a known parameter; ' || coalesce(
+          'known are ' || (
+            select string_agg(known.name, ', ' order by known.position)
+            from jsonb_object_keys(problems.schema -> 'properties') with ordinality
+              as known (name, position)
+          ),
+          'there are none'
+        )
       from given
       cross join jsonb_object_keys(given.params) as unknown (key)
       where not coalesce(problems.schema -> 'properties', '{}') ? unknown.key
@@ -333,7 +373,11 @@ begin
       where jsonb_typeof(problems.value) = 'object'
         and not given.params ? required.key
       union all
-      select prop.path, 'must be of type ' || (prop.rules ->> 'type')
+      select
+        prop.path,
+        format(
+          'must be of type %s, not %s', prop.rules ->> 'type', runbook.value_text(prop.value)
+        )
       from properties as prop
       where prop.value is not null
         and case
@@ -342,50 +386,92 @@ begin
           else prop.actual_type <> prop.rules ->> 'type'
         end
       union all
-      select prop.path, format('must have at least %s characters', prop.rules ->> 'minLength')
+      select
+        prop.path,
+        case prop.rules ->> 'minLength'
+          when '1' then 'must not be empty'
+          else format(
+            'must have at least %s characters, not %s',
+            prop.rules ->> 'minLength',
+            char_length(prop.value #>> '{}')
+          )
+        end
       from properties as prop
       where prop.actual_type = 'string'
         and char_length(prop.value #>> '{}') < (prop.rules ->> 'minLength')::integer
       union all
-      select prop.path, format('must have at most %s characters', prop.rules ->> 'maxLength')
+      select
+        prop.path,
+        format(
+          'must have at most %s characters, not %s',
+          prop.rules ->> 'maxLength',
+          char_length(prop.value #>> '{}')
+        )
       from properties as prop
       where prop.actual_type = 'string'
         and char_length(prop.value #>> '{}') > (prop.rules ->> 'maxLength')::integer
       union all
       select
         prop.path,
-        'must be one of ' || (
-          select string_agg(allowed.value, ', ' order by allowed.position)
-          from jsonb_array_elements_text(prop.rules -> 'enum') with ordinality
-            as allowed (value, position)
+        format(
+          'must be one of %s, not %s',
+          (
+            select string_agg(allowed.value, ', ' order by allowed.position)
+            from jsonb_array_elements_text(prop.rules -> 'enum') with ordinality
+              as allowed (value, position)
+          ),
+          runbook.value_text(prop.value)
         )
       from properties as prop
       where prop.value is not null
         and not prop.rules -> 'enum' @> prop.value
       union all
-      select prop.path, format('must be at least %s', prop.rules ->> 'minimum')
+      select
+        prop.path,
+        format('must be at least %s, not %s', prop.rules ->> 'minimum', prop.value)
       from properties as prop
       where prop.actual_type = 'number'
         and (prop.value #>> '{}')::numeric < (prop.rules ->> 'minimum')::numeric
       union all
-      select prop.path, format('must be at most %s', prop.rules ->> 'maximum')
+      select
+        prop.path,
+        format('must be at most %s, not %s', prop.rules ->> 'maximum', prop.value)
       from properties as prop
       where prop.actual_type = 'number'
         and (prop.value #>> '{}')::numeric > (prop.rules ->> 'maximum')::numeric
       union all
-      select prop.path, format('must have at least %s items', prop.rules ->> 'minItems')
+      select
+        prop.path,
+        case prop.rules ->> 'minItems'
+          when '1' then 'must not be empty'
+          else format(
+            'must have at least %s items, not %s',
+            prop.rules ->> 'minItems',
+            jsonb_array_length(prop.value)
+          )
+        end
       from properties as prop
       where prop.actual_type = 'array'
         and jsonb_array_length(prop.value) < (prop.rules ->> 'minItems')::integer
       union all
-      select prop.path, format('must have at most %s items', prop.rules ->> 'maxItems')
+      select
+        prop.path,
+        format(
+          'must have at most %s items, not %s',
+          prop.rules ->> 'maxItems',
+          jsonb_array_length(prop.value)
+        )
       from properties as prop
       where prop.actual_type = 'array'
         and jsonb_array_length(prop.value) > (prop.rules ->> 'maxItems')::integer
       union all
       select
         format('%s.%s', prop.path, item.position - 1),
-        'must be of type ' || (prop.rules #>> '{items,type}')
+        format(
+          'must be of type %s, not %s',
+          prop.rules #>> '{items,type}',
+          runbook.value_text(item.value)
+        )
       from properties as prop
       cross join lateral jsonb_array_elements(
         case when prop.actual_type = 'array' then prop.value else '[]' end

@@ -57,13 +57,17 @@ begin
 
   if v_ids is null then
     raise exception 'No account has this address.'
-      using errcode = 'P0002', hint = 'The person signs up first; then add them.';
+      using
+        errcode = 'P0002',
+        detail = '{"refused": true}',
+        hint = 'The person signs up first; then add them.';
   end if;
 
   if cardinality(v_ids) > 1 then
     raise exception '% accounts have this address.', cardinality(v_ids)
       using
         errcode = '55000',
+        detail = '{"refused": true}',
         hint = 'An account by single sign-on and one by password may share an address; remove one.';
   end if;
 
@@ -139,6 +143,7 @@ begin
     raise exception 'No member has this address.'
       using
         errcode = 'P0002',
+        detail = '{"refused": true}',
         hint = 'One whose account is gone is removed by id: select user_id from runbook.member.';
   end if;
 

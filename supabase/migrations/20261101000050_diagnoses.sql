@@ -228,7 +228,12 @@ begin
 
   if not found then
     raise exception 'The catalog has no issue %.', coalesce(quote_literal(diagnose.issue), 'null')
-      using errcode = 'RB404', hint = 'select name from runbook.issue;';
+      using
+        errcode = 'RB404',
+        hint = (
+          select 'It has ' || string_agg(iss.name, ', ' order by iss.name) || '.'
+          from runbook.issue as iss
+        );
   end if;
 
   perform runbook.refuse_problems(runbook.problems(v_issue.parameters, diagnose.params));

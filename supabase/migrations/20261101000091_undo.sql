@@ -23,7 +23,10 @@ begin
 
   if not found then
     raise exception 'There is no run %.', coalesce(run_to_undo.run_id::text, 'null')
-      using errcode = 'P0002', hint = 'select runbook.runs(''{}'') lists them.';
+      using
+        errcode = 'P0002',
+        detail = '{"refused": true}',
+        hint = 'remediation-runs lists them; in psql select runbook.runs(''{}'').';
   end if;
 
   if v_run.state = 'applying' then
@@ -45,7 +48,7 @@ begin
             'differences', '[]'::jsonb,
             'reason', v_undo -> 'reason'
           )::text,
-          hint = 'See what it did: select runbook.run_of(id).';
+          hint = format('See what it did: remediation-runs with {"id": %s}.', v_run.id);
     end if;
   end if;
 

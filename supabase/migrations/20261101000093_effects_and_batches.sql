@@ -122,6 +122,27 @@ comment on function runbook.planned_effect(text, jsonb) is
 'A declared effect as a step, or null. Raises 22023 for one that is not on the list.';
 revoke all on function runbook.planned_effect(text, jsonb) from public;
 
+-- What went wrong with a step, as a run keeps it.
+create function runbook.error_of(sqlstate text, message text, hint text)
+returns jsonb
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select jsonb_strip_nulls(
+    jsonb_build_object(
+      'sqlstate', error_of.sqlstate,
+      'message', error_of.message,
+      'hint', nullif(error_of.hint, '')
+    )
+  );
+$$;
+
+comment on function runbook.error_of(text, text, text) is 'A failure as {sqlstate, message, hint}.';
+revoke all on function runbook.error_of(text, text, text) from public;
+
 -- Performs the effects of a run, in order, up to the first that fails.
 create function runbook.perform_effects(run_id bigint)
 returns void
@@ -136,6 +157,7 @@ declare
   v_effect runbook.effect;
   v_refusal text;
   v_result jsonb;
+  v_hint text;
 begin
   for v_position in
     select stp.position
@@ -172,12 +194,13 @@ begin
       end if;
     exception
       when assert_failure or others then
+        get stacked diagnostics v_hint = pg_exception_hint;
         perform runbook.settle_step(
           v_step.run_id,
           v_step.position,
           'failed',
           jsonb_build_object(
-            'error', jsonb_build_object('sqlstate', sqlstate, 'message', sqlerrm)
+            'error', runbook.error_of(sqlstate, sqlerrm, v_hint)
           )
         );
         return;
@@ -331,6 +354,7 @@ declare
   v_progress jsonb := coalesce(advance_batch.step.progress, '{"batches": 0, "rows": 0}');
   v_result jsonb;
   v_failures integer := 0;
+  v_hint text;
 begin
   select bat.*
   into v_batch
@@ -379,10 +403,11 @@ begin
     end;
   exception
     when query_canceled or assert_failure or others then
+      get stacked diagnostics v_hint = pg_exception_hint;
       v_failures := coalesce((v_progress ->> 'failures')::integer, 0) + 1;
       v_progress := v_progress || jsonb_build_object(
         'failures', v_failures,
-        'error', jsonb_build_object('sqlstate', sqlstate, 'message', sqlerrm)
+        'error', runbook.error_of(sqlstate, sqlerrm, v_hint)
       );
   end;
 

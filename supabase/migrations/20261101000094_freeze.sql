@@ -193,7 +193,8 @@ begin
       using
         errcode = 'RB423',
         detail = v_state::text,
-        hint = 'Plans still work. An admin ends it: select runbook.unfreeze(reason).';
+        hint = 'Plans still work. An admin ends it: freeze with {"freeze": false, "reason": "…"}, '
+          'in SQL select runbook.unfreeze(reason).';
   end if;
 end;
 $$;

@@ -50,7 +50,15 @@ begin
 exception
   when data_exception then
     perform runbook.refuse_problems(
-      jsonb_build_array(jsonb_build_object('path', time_of.path, 'message', 'must be a time'))
+      jsonb_build_array(
+        jsonb_build_object(
+          'path', time_of.path,
+          'message', format(
+            'must be a time such as 2026-11-23T08:00:00Z, not %s',
+            runbook.value_text(time_of.params -> time_of.path)
+          )
+        )
+      )
     );
 end;
 $$;
@@ -121,7 +129,12 @@ begin
       '{
         "properties": {
           "remediation": {"type": "string", "maxLength": 200},
-          "state": {"type": "string", "maxLength": 200},
+          "state": {
+            "type": "string",
+            "enum": [
+              "applying", "succeeded", "no_op", "failed", "undone", "undo_refused", "abandoned"
+            ]
+          },
           "actor": {"type": "string", "maxLength": 200},
           "subject": {"type": "string", "maxLength": 500},
           "since": {"type": "string", "maxLength": 100},
@@ -200,7 +213,10 @@ begin
 
   if not exists (select from runbook.run as run where run.id = run_of.id) then
     raise exception 'There is no run %.', coalesce(run_of.id::text, 'null')
-      using errcode = 'P0002', hint = 'select runbook.runs(''{}'') lists them.';
+      using
+        errcode = 'P0002',
+        detail = '{"refused": true}',
+        hint = 'remediation-runs lists them; in psql select runbook.runs(''{}'').';
   end if;
 
   return runbook.run_answer(run_of.id);

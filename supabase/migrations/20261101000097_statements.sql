@@ -41,6 +41,7 @@ begin
       v_relation::oid
     ),
     'lock_timeout_ms', 10000,
+    'locks', v_relation::oid,
     'undo_sql', null,
     'undone_when', null
   );
@@ -117,6 +118,7 @@ begin
     'cleanup_sql', v_about -> 'drop',
     'cleanup_when', v_about -> 'is_invalid',
     'lock_timeout_ms', 600000,
+    'locks', v_relation::oid,
     'index', jsonb_build_object(
       'name', v_name,
       'relation', v_relation::text,
@@ -147,6 +149,7 @@ declare
   v_name constant text := v_index::text;
   v_about constant jsonb := runbook.index_conditions(v_name);
   v_definition text;
+  v_relation oid;
   v_is_valid boolean;
 begin
   if exists (
@@ -158,8 +161,8 @@ begin
 
   v_definition := pg_get_indexdef(v_index);
 
-  select idx.indisvalid
-  into v_is_valid
+  select idx.indrelid, idx.indisvalid
+  into v_relation, v_is_valid
   from pg_catalog.pg_index as idx
   where idx.indexrelid = v_index;
 
@@ -177,6 +180,7 @@ begin
     'undone_when', v_about -> 'is_valid',
     'undo_cleanup', true,
     'lock_timeout_ms', 600000,
+    'locks', v_relation,
     'incomplete', case
       when obj_description(v_index, 'pg_class') is not null
         then 'The comment of the index does not come back.'
@@ -371,6 +375,7 @@ as $$
       'undo_sql', opposite_statement.content -> 'sql',
       'undone_when', opposite_statement.content -> 'done_when',
       'lock_timeout_ms', opposite_statement.content -> 'lock_timeout_ms',
+      'locks', opposite_statement.content -> 'locks',
       'undo_cleanup', case
         when opposite_statement.content ? 'cleanup_sql' then to_jsonb(true)
       end

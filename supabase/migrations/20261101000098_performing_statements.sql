@@ -302,6 +302,55 @@ comment on function runbook.failure_text(text) is
 'A SQLSTATE as a sentence; any other text as it is.';
 revoke all on function runbook.failure_text(text) from public;
 
+-- Who uses the table whose lock a statement waited for in vain, as a sentence with what to do; null
+-- where nobody does any more.
+--
+-- Cost: pg_locks, pg_stat_activity.
+create function runbook.users_of_table(table_oid oid)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select format(
+    '%s is in use by %s. Try again when that is over, or end it: terminate-connection.',
+    users_of_table.table_oid::regclass,
+    string_agg(usr.description, '; ' order by usr.xact_start)
+  )
+  from (
+    select
+      act.xact_start,
+      format(
+        'session %s (%s), %s since %s',
+        act.pid,
+        coalesce(nullif(act.application_name, ''), act.backend_type, 'without a name'),
+        coalesce(act.state, 'of unknown state'),
+        runbook.utc_text(act.state_change)
+      ) as description
+    from pg_catalog.pg_stat_activity as act
+    where act.pid <> pg_backend_pid()
+      and exists (
+        select
+        from pg_catalog.pg_locks as lck
+        where lck.pid = act.pid
+          and lck.locktype = 'relation'
+          and lck.relation = users_of_table.table_oid
+          and lck.database = (
+            select dat.oid from pg_catalog.pg_database as dat where dat.datname = current_database()
+          )
+          and lck.granted
+      )
+    order by act.xact_start
+    limit 3
+  ) as usr
+  having count(*) > 0;
+$$;
+
+comment on function runbook.users_of_table(oid) is
+'Up to three sessions that hold a lock on a table, the oldest first, as a sentence, or null.';
+revoke all on function runbook.users_of_table(oid) from public;
+
 -- How far Postgres says that a statement has come: {phase, percent}, or null.
 create function runbook.statement_progress(run_id bigint)
 returns jsonb
@@ -377,7 +426,14 @@ begin
             v_step.content ->> 'missed',
             'Postgres reported no error, but what the statement was for is not there.'
           )
-          else runbook.failure_text(settle_statement.error)
+          else concat_ws(
+            ' ',
+            runbook.failure_text(settle_statement.error),
+            case
+              when settle_statement.error = '55P03'
+                then runbook.users_of_table((v_step.content ->> 'locks')::oid)
+            end
+          )
         end
       ),
       'failed'

@@ -19,7 +19,10 @@ begin
   if v_account.id is null or v_account.deleted_at is not null then
     raise exception 'No account has this %.',
       case when v_account.asked_email is null then 'id' else 'address' end
-      using errcode = 'P0002', hint = 'Diagnose login: it names accounts with a similar address.';
+      using
+        errcode = 'P0002',
+        detail = '{"refused": true}',
+        hint = 'diagnose-login names accounts with a similar address.';
   end if;
 
   return v_account;

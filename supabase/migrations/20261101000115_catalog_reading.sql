@@ -157,9 +157,9 @@ comment on function runbook.duration_text(interval) is
 revoke all on function runbook.duration_text(interval) from public;
 grant execute on function runbook.duration_text(interval) to runbook_viewer;
 
--- The schemas that the Data API shows, and how that is known. PostgREST reads its settings from the
--- role authenticator; where they are kept in its own file, as on the hosted platform, the database
--- does not know them and `public` is assumed, until an admin records the setting exposed_schemas.
+-- The schemas that the Data API shows, and how that is known: by its own word of the last day, by
+-- the admin's setting exposed_schemas, by the settings of the role authenticator. On the hosted
+-- platform those are kept elsewhere; where nobody has asked or told, `public` is assumed.
 create function runbook.exposed_schemas(out names text[], out source text)
 returns record
 language plpgsql
@@ -168,8 +168,20 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_probe constant runbook.probe := runbook.fresh_probe('data_api', '1 day');
   v_setting text;
 begin
+  if v_probe.ok then
+    exposed_schemas.names := array(
+      select told.name
+      from jsonb_array_elements_text(v_probe.evidence -> 'schemas') as told (name)
+    );
+    exposed_schemas.source := format(
+      'the Data API itself, asked at %s', runbook.utc_text(v_probe.seen_at)
+    );
+    return;
+  end if;
+
   select array_agg(told.name), 'the setting exposed_schemas of the runbook'
   into exposed_schemas.names, exposed_schemas.source
   from runbook.setting as stg

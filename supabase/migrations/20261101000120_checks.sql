@@ -164,6 +164,40 @@ comment on function runbook.probe_age_limit(jsonb) is
 'The greatest age of a probe that counts, from a check''s settings.';
 revoke all on function runbook.probe_age_limit(jsonb) from public;
 
+-- The probes that are to be refreshed now, of those that checks name. A service that asked for
+-- patience with its last answer gets it, for an hour at most.
+create function runbook.due_probes()
+returns text[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with named as (
+    select
+      prb.name,
+      min(coalesce((runbook.thresholds_of(chk.name) ->> 'look_every_s')::numeric, 0)) as every_s
+    from runbook.check as chk
+    cross join lateral unnest(chk.probes) as prb (name)
+    group by prb.name
+  )
+  select coalesce(array_agg(nam.name order by nam.name), '{}')
+  from named as nam
+  left join runbook.probe as prb on prb.name = nam.name
+  where prb.name is null
+    -- The schedule comes on the minute, give or take a moment.
+    or prb.seen_at <= (select clock_timestamp()) + interval '10 seconds' - make_interval(
+      secs => greatest(
+        nam.every_s, least(coalesce((prb.evidence ->> 'retry_after_s')::numeric, 0), 3600)
+      )::double precision
+    );
+$$;
+
+comment on function runbook.due_probes() is
+'The probes that checks name and whose interval has passed; what a health check looks at.';
+revoke all on function runbook.due_probes() from public;
+grant execute on function runbook.due_probes() to runbook_viewer;
+
 -- Does Auth answer? By the probe of an edge function.
 --
 -- Cost: one row of runbook.probe.
@@ -293,7 +327,8 @@ insert into runbook.check (
   check_group,
   unit,
   thresholds,
-  codes
+  codes,
+  probes
 )
 values
   (
@@ -305,7 +340,8 @@ values
     'runbook',
     's off',
     '{}',
-    '{"clock_shifted": "runbook.now() is not the real time."}'
+    '{"clock_shifted": "runbook.now() is not the real time."}',
+    default
   ),
   (
     'database_writable',
@@ -320,7 +356,8 @@ values
       "database_in_recovery": "The server replays a log and accepts no writes.",
       "database_read_only": "New sessions are read-only by default.",
       "database_unreachable": "No connection can be made; only an edge function can tell."
-    }'
+    }',
+    default
   ),
   (
     'auth_reachable',
@@ -331,7 +368,8 @@ values
     'platform',
     'ms',
     '{"max_age_s": 60, "scheduled_max_age_s": 130}',
-    '{"auth_unreachable": "Auth did not answer, or not with success."}'
+    '{"auth_unreachable": "Auth did not answer, or not with success."}',
+    array['auth_health']
   ),
   (
     'versions_agree',
@@ -342,5 +380,6 @@ values
     'runbook',
     null,
     '{"max_age_s": 60, "scheduled_max_age_s": 130}',
-    '{"versions_differ": "Edge functions and schema are of different versions."}'
+    '{"versions_differ": "Edge functions and schema are of different versions."}',
+    array['functions_version']
   );

@@ -196,7 +196,12 @@ as $$
     'value', (check_entry.result).value,
     'threshold', nullif(check_entry.threshold, '{}'),
     'took_ms', check_entry.took_ms,
-    'findings', runbook.facts_of((check_entry.result).findings)
+    -- Most checks find nothing, and a function is planned anew each time that it is called.
+    'findings', case
+      when cardinality((check_entry.result).findings) > 0
+        then runbook.facts_of((check_entry.result).findings)
+      else '[]'
+    end
   ) || jsonb_strip_nulls(jsonb_build_object('reason', check_entry.reason));
 $$;
 
@@ -259,12 +264,16 @@ begin
     into v_value, v_findings
     using v_thresholds || jsonb_build_object('scheduled', run_check.scheduled);
 
-    v_status := runbook.status_of(v_findings);
+    v_status := 'ok';
 
-    select string_agg(fnd.summary, ' ')
-    into v_reason
-    from unnest(v_findings) as fnd
-    where fnd.severity in ('skipped', 'not_applicable');
+    if cardinality(v_findings) > 0 then
+      v_status := runbook.status_of(v_findings);
+
+      select string_agg(fnd.summary, ' ')
+      into v_reason
+      from unnest(v_findings) as fnd
+      where fnd.severity in ('skipped', 'not_applicable');
+    end if;
   exception
     when lock_not_available then
       v_status := 'skipped';
@@ -282,7 +291,10 @@ begin
   return runbook.check_entry(
     run_check.check_name,
     v_status,
-    row(v_value, runbook.bounded_findings(v_findings))::runbook.check_result,
+    row(
+      v_value,
+      case when cardinality(v_findings) > 0 then runbook.bounded_findings(v_findings) end
+    )::runbook.check_result,
     v_thresholds,
     runbook.ms_since(v_started_at),
     left(v_reason, 1000)

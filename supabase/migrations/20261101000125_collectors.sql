@@ -200,6 +200,7 @@ as $$
 $$;
 
 comment on function runbook.scheduled_cost() is
-'What the schedule costs: {ms_per_minute, percent_of_one_core}; nulls before anything was measured.';
+'What the schedule costs by the clock: {ms_per_minute, percent_of_one_core}, the latter at most; nulls
+before anything was measured.';
 revoke all on function runbook.scheduled_cost() from public;
 grant execute on function runbook.scheduled_cost() to runbook_viewer;

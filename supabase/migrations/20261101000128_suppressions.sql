@@ -210,14 +210,31 @@ begin
     (
       select coalesce(jsonb_agg(prb.content), '[]')
       from (
-        select jsonb_build_object('path', 'check', 'message', 'is not a known check')
+        select jsonb_build_object(
+          'path', 'check',
+          'message', format('is not a known check: %s', suppress_finding.params -> 'check')
+        )
         where v_codes is null
         union all
-        select jsonb_build_object('path', 'code', 'message', 'is not a code of this check')
+        select jsonb_build_object(
+          'path', 'code',
+          'message', format(
+            'must be one of %s, not %s',
+            (
+              select string_agg(known.code, ', ' order by known.code)
+              from jsonb_object_keys(v_codes) as known (code)
+            ),
+            suppress_finding.params -> 'code'
+          )
+        )
         where not v_codes ? v_code
         union all
         select jsonb_build_object(
-          'path', 'until', 'message', 'must be a time in the future, at most one year from now'
+          'path', 'until',
+          'message', format(
+            'must be a time in the future, at most one year from now, not %s',
+            suppress_finding.params -> 'until'
+          )
         )
         where v_until is null
           or v_until <= (select runbook.now())

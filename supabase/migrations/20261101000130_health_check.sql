@@ -42,7 +42,8 @@ comment on view runbook.latest_report is 'The newest recorded report of the heal
 revoke all on table runbook.latest_report from public;
 grant select on table runbook.latest_report to runbook_viewer;
 
--- The overall status of a report's entries.
+-- The overall status of a report's entries. A critical finding that is suppressed is still one to
+-- be warned of: who suppressed it may be asleep.
 create function runbook.overall_status(entries jsonb)
 returns text
 language sql
@@ -53,7 +54,10 @@ set search_path = ''
 as $$
   select case
     when bool_or(ent.content ->> 'status' = 'critical') then 'critical'
-    when bool_or(ent.content ->> 'status' = 'warning') then 'warning'
+    when bool_or(
+      ent.content ->> 'status' = 'warning'
+      or ent.content -> 'suppressed' @> '[{"severity": "critical"}]'
+    ) then 'warning'
     -- Whatever is not known to be well, a status that nobody knows included.
     when count(*) = 0 or bool_or(
       coalesce(ent.content ->> 'status', '') not in ('ok', 'not_applicable')
@@ -453,7 +457,13 @@ as $$
   from (
     select
       (fnd.content ->> 'summary')
-      || coalesce(' Remediation: ' || (fnd.content ->> 'remediation') || '.', '') as sentence
+      || coalesce(
+        ' Remediation: '
+        || (fnd.content ->> 'remediation')
+        -- what is sent, so that no other answer is needed for it
+        || coalesce(' ' || nullif(fnd.content ->> 'params', '{}'), '.'),
+        ''
+      ) as sentence
     from jsonb_array_elements(coalesce(entry_sentences.entry -> 'findings', '[]')) as fnd (content)
   ) as fnd
   union all
@@ -481,7 +491,11 @@ as $$
         then 'Nothing is wrong but what is suppressed.'
       else 'Everything that was looked at is in order.'
     end
-    when 'warning' then 'Something needs attention soon.'
+    when 'warning' then case
+      when status_sentence.report @? '$.checks[*] ? (@.status == "warning")'
+        then 'Something needs attention soon.'
+      else 'Something critical is suppressed.'
+    end
     when 'critical' then 'Something needs attention now.'
     else 'Not everything could be looked at.'
   end;
@@ -650,7 +664,8 @@ as $$
         report_parts.report ->> 'suppressed',
         string_agg(
           format(
-            '%s (%s) until %s%s',
+            '%s%s (%s) until %s%s',
+            case sup.content ->> 'severity' when 'critical' then 'critical: ' else '' end,
             sup.content ->> 'code',
             sup.content ->> 'subject',
             left(sup.content ->> 'until', 10),
@@ -682,52 +697,79 @@ comment on function runbook.report_parts(jsonb) is
 revoke all on function runbook.report_parts(jsonb) from public;
 grant execute on function runbook.report_parts(jsonb) to runbook_viewer;
 
--- A report as plain text for people, 80 columns wide at most.
-create function runbook.report_text(report jsonb)
+-- A report as plain text for people, 80 columns wide unless asked for another width. On a narrow
+-- screen a status stands above what it is about and not beside it.
+create function runbook.report_text(report jsonb, width integer default 80)
 returns text
 language sql
 stable
 security invoker
 set search_path = ''
 as $$
-  with heading as (
-    select format(
-      e'Health check: %s. %s\n%s, %s%s %s in %s ms',
-      report_text.report ->> 'status',
-      runbook.status_sentence(report_text.report),
-      runbook.utc_text((report_text.report ->> 'checked_at')::timestamptz),
-      case when (report_text.report -> 'partial')::boolean then 'only ' else '' end,
-      jsonb_array_length(report_text.report -> 'checks'),
-      case jsonb_array_length(report_text.report -> 'checks') when 1 then 'check' else 'checks' end,
-      report_text.report ->> 'took_ms'
-    ) || coalesce(
-      e'\nThe schedule uses at most '
-      || (report_text.report #>> '{scheduled_cost,percent_of_one_core}')
-      || ' % of one processor core.',
-      ''
-    ) as content
+  with layout as (
+    select
+      report_text.width < 70 as is_narrow,
+      case when report_text.width < 70 then 2 else 16 end as indent
+  ),
+  heading as (
+    select
+      array[
+        format(
+          'Health check: %s. %s',
+          report_text.report ->> 'status',
+          runbook.status_sentence(report_text.report)
+        ),
+        format(
+          '%s, %s%s %s in %s ms',
+          runbook.utc_text((report_text.report ->> 'checked_at')::timestamptz),
+          case when (report_text.report -> 'partial')::boolean then 'only ' else '' end,
+          jsonb_array_length(report_text.report -> 'checks'),
+          case jsonb_array_length(report_text.report -> 'checks')
+            when 1 then 'check'
+            else 'checks'
+          end,
+          report_text.report ->> 'took_ms'
+        ),
+        'The schedule runs for '
+        || (report_text.report #>> '{scheduled_cost,percent_of_one_core}')
+        || ' % of the time, by the clock.'
+      ] as sentences
+  ),
+  heading_lines as (
+    select string_agg(wrp.line, e'\n' order by snt.position, wrp.position) as content
+    from heading as hdg
+    cross join lateral unnest(hdg.sentences) with ordinality as snt (content, position)
+    cross join lateral runbook.wrapped(snt.content, report_text.width) with ordinality
+      as wrp (line, position)
   ),
   lines as (
     select
-      case when wrp.position = 1 then rpad(prt.label, 16) else repeat(' ', 16) end || wrp.line
-        as content,
+      case
+        when lay.is_narrow and wrp.position = 1 and prt.label <> ''
+          then upper(prt.label) || e'\n' || repeat(' ', lay.indent)
+        when wrp.position = 1 then rpad(prt.label, lay.indent)
+        else repeat(' ', lay.indent)
+      end || wrp.line as content,
       prt.position,
       wrp.position as line
-    from runbook.report_parts(report_text.report) with ordinality
+    from layout as lay
+    cross join runbook.report_parts(report_text.report) with ordinality
       as prt (label, sentence, position)
-    cross join lateral runbook.wrapped(prt.sentence, 64) with ordinality as wrp (line, position)
+    cross join lateral runbook.wrapped(prt.sentence, report_text.width - lay.indent)
+      with ordinality as wrp (line, position)
   )
-  select heading.content || coalesce(
+  select hdl.content || coalesce(
     (
       select e'\n\n' || string_agg(lin.content, e'\n' order by lin.position, lin.line)
       from lines as lin
     ),
     ''
   )
-  from heading;
+  from heading_lines as hdl;
 $$;
 
-comment on function runbook.report_text(jsonb) is
-'A report for people: problems in full, the worst first, the rest in a few lines, 80 columns wide.';
-revoke all on function runbook.report_text(jsonb) from public;
-grant execute on function runbook.report_text(jsonb) to runbook_viewer;
+comment on function runbook.report_text(jsonb, integer) is
+'A report for people: problems in full, the worst first, the rest in a few lines; 80 columns wide, or
+as many as asked for, from 30 on.';
+revoke all on function runbook.report_text(jsonb, integer) from public;
+grant execute on function runbook.report_text(jsonb, integer) to runbook_viewer;

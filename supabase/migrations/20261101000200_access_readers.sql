@@ -129,6 +129,45 @@ rolls it back: {answer, failed, took_ms} each, null for what was not begun until
 end;
 $$;
 
+-- Answers of a reader without the values that Postgres quotes when one does not fit its type: they
+-- may stand in any row that a policy reads. What the claims hold is known to whoever asks.
+create function runbook.without_values(answers jsonb[], settings jsonb)
+returns jsonb[]
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+begin
+  return array(
+    select case
+      -- Class 22 are data exceptions.
+      when got.answer #>> '{answer,sqlstate}' like '22%'
+        and strpos(
+          coalesce(without_values.settings ->> 'request.jwt.claims', ''),
+          coalesce(
+            to_jsonb(substring(got.answer #>> '{answer,message}' from '"(.*)"'))::text, ''
+          )
+        ) = 0
+        then jsonb_set(
+          got.answer,
+          '{answer,message}',
+          to_jsonb(regexp_replace(got.answer #>> '{answer,message}', '".*"', '"…"'))
+        )
+      else got.answer
+    end
+    from unnest(without_values.answers) with ordinality as got (answer, position)
+    order by got.position
+  );
+end;
+$$;
+
+comment on function runbook.without_values(jsonb[], jsonb) is
+'Answers of a reader without quoted values in the messages of data exceptions, those of the claims
+apart.';
+revoke all on function runbook.without_values(jsonb[], jsonb) from public;
+
 -- One gate of an explanation.
 create function runbook.access_gate(gate text, state text, summary text, evidence jsonb)
 returns jsonb
@@ -405,7 +444,7 @@ begin
     'subject', jsonb_build_object(
       'user_id', v_user.id,
       'email', nullif(v_user.email, ''),
-      'role', coalesce(v_user.role, access_subject.params ->> 'role')
+      'role', coalesce(v_user.role, v_role)
     ),
     'role', v_role,
     'claims', v_claims,

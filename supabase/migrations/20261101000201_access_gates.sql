@@ -350,8 +350,9 @@ begin
   if v_schemas is null then
     return runbook.access_gate(
       'exposed', 'unknown',
-      'Which schemas the Data API serves is not kept in this database; see its settings, or '
-      'record them: select runbook.set_setting(''exposed_schemas'', ''["public"]'').',
+      'Which schemas the Data API serves is not kept in this database, and it was not asked; see '
+      'its settings, or record them: '
+      'select runbook.set_setting(''exposed_schemas'', ''["public"]'').',
       jsonb_build_object('schema', v_schema)
     );
   end if;
@@ -366,7 +367,11 @@ begin
       end,
       quote_ident(v_schema)
     ),
-    jsonb_build_object('schema', v_schema, 'exposed', to_jsonb(v_schemas))
+    jsonb_build_object(
+      'schema', v_schema,
+      'exposed', to_jsonb(v_schemas),
+      'source', (runbook.exposed_schemas()).source
+    )
   );
 end;
 $$;

@@ -284,8 +284,9 @@ comment on function runbook.joined_words(jsonb, jsonb) is
 'What each part comes to that and joins at the top of an expression.';
 revoke all on function runbook.joined_words(jsonb, jsonb) from public;
 
--- What of a policy another session answers otherwise, such as its login, or what changes settings
--- for the rows after it: what a reader says of that is not what the Data API says.
+-- What of a policy another session or request answers otherwise, such as its login or its headers,
+-- or what changes settings for the rows after it: what a reader says of that is not what the Data
+-- API says.
 --
 -- Misses: what a function does that the policy's functions call.
 create function runbook.session_dependence(policy oid, expression text)
@@ -304,10 +305,12 @@ begin
       ),
       substring(
         session_dependence.expression
-        from $re$(?i)\mcurrent_setting\('(?:role|session_authorization|application_name)'$re$
+        from $re$(?ix)
+          \mcurrent_setting\('
+          (?:role|session_authorization|application_name|request\.headers|request\.cookies)'$re$
       ) || ')',
       (
-        select format('%s reads the login or changes settings', fun.oid::regproc)
+        select format('%s reads the login or the headers, or changes settings', fun.oid::regproc)
         from pg_catalog.pg_depend as dep
         inner join pg_catalog.pg_proc as fun on fun.oid = dep.refobjid
         where dep.classid = 'pg_catalog.pg_policy'::regclass
@@ -315,7 +318,8 @@ begin
           and dep.refclassid = 'pg_catalog.pg_proc'::regclass
           and fun.prosrc ~* (
             '\msession_user\M|\mset_config\M'
-            || '|current_setting\s*\(\s*''(role|session_authorization|application_name)'''
+            || '|current_setting\s*\(\s*'''
+            || '(role|session_authorization|application_name|request\.headers|request\.cookies)'''
           )
         order by fun.oid
         limit 1
@@ -326,7 +330,7 @@ end;
 $$;
 
 comment on function runbook.session_dependence(oid, text) is
-'What of a policy depends on the login of the session, or null.';
+'What of a policy depends on the login of the session or the request''s headers, or null.';
 revoke all on function runbook.session_dependence(oid, text) from public;
 
 -- Schemas of what expressions name that a role may not use: those of policies, or of the defaults

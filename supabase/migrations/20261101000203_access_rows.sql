@@ -60,7 +60,7 @@ begin
     perform set_config('runbook.stopped_statement', statement_timestamp()::text, true);
   end if;
 
-  return v_answers;
+  return runbook.without_values(v_answers, read_as.settings);
 end;
 $$;
 
@@ -208,6 +208,8 @@ begin
         'unknown',
         format('It was stopped after %s ms.', verdict_of_answer.answer ->> 'took_ms')
       )
+      when failure.sqlstate = 'RB413' and failure.is_own
+        then jsonb_build_object('unknown', failure.message)
       when failure.sqlstate = '55P03' then jsonb_build_object(
         'unknown', 'It needs a lock that was not free.'
       )
@@ -240,6 +242,67 @@ comment on function runbook.verdict_of_answer(jsonb) is
 {unknown}.';
 revoke all on function runbook.verdict_of_answer(jsonb) from public;
 
+-- Rows without what a question does not read of them, where together they are large: as literals
+-- they would be written out and read back at some cost. Values of domains stay, which may refuse
+-- null.
+create function runbook.rows_as_read(source anyarray, reads jsonb)
+returns anyarray
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_rows rows_as_read.source%type := rows_as_read.source;
+  v_relation oid;
+  v_values text;
+begin
+  if pg_column_size(rows_as_read.source) < 8192
+    or coalesce(jsonb_typeof(rows_as_read.reads), 'null') <> 'array'
+  then
+    return rows_as_read.source;
+  end if;
+
+  select ele.typrelid
+  into v_relation
+  from pg_catalog.pg_type as arr
+  inner join pg_catalog.pg_type as ele on ele.oid = arr.typelem
+  where arr.oid = pg_typeof(rows_as_read.source);
+
+  select string_agg(
+    case
+      when rows_as_read.reads ? att.attname or typ.typtype = 'd' or att.attlen > 0
+        then format('(whole.row).%I', att.attname)
+      else 'null'
+    end,
+    ', ' order by att.attnum
+  )
+  into v_values
+  from pg_catalog.pg_attribute as att
+  inner join pg_catalog.pg_type as typ on typ.oid = att.atttypid
+  where att.attrelid = v_relation
+    and att.attnum > 0
+    and not att.attisdropped;
+
+  execute format(
+    'select array_agg(row(%s)::%s order by whole.n)
+     from (
+       select $1[serial.n] as row, serial.n from generate_subscripts($1, 1) as serial (n) offset 0
+     ) as whole',
+    v_values,
+    runbook.relation_name(v_relation)
+  )
+  into v_rows
+  using rows_as_read.source;
+
+  return v_rows;
+end;
+$$;
+
+comment on function runbook.rows_as_read(anyarray, jsonb) is
+'Rows of a table, of which large ones have only the columns that are read.';
+revoke all on function runbook.rows_as_read(anyarray, jsonb) from public;
+
 -- Asks conditions whose text names schemas that the role may not use: of all rows together, or of
 -- each of `rows` by itself. A view that takes its reader's rights keeps what it names by oid, as a
 -- policy does: it is parsed here, and rights and row level security are the reader's. It is gone
@@ -262,14 +325,50 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_literal constant text := format(
-    '%L::%s', ask_parsed_here.source::text, pg_typeof(ask_parsed_here.source)
+  -- Text of 2 MB is written and read back in half a second.
+  v_size_limit constant integer := 2000000;
+  v_started_at constant timestamptz := clock_timestamp();
+  v_answer_count constant integer := coalesce(cardinality(ask_parsed_here.rows), 1);
+  v_rows constant ask_parsed_here.source%type := runbook.rows_as_read(
+    ask_parsed_here.source, ask_parsed_here.question -> 'reads'
   );
+  v_size integer := 0;
+  v_literal text;
   v_is_view constant boolean := current_setting('transaction_read_only') = 'off';
   v_statement text;
   v_is_parsed boolean := false;
   v_answers jsonb[];
 begin
+  if v_started_at > (ask_parsed_here.ask ->> 'until')::timestamptz
+    or current_setting('runbook.stopped_statement', true) = statement_timestamp()::text
+  then
+    return array_fill(null::jsonb, array[v_answer_count]);
+  end if;
+
+  -- One by one: as a whole the text may be longer than a text can be, and what is stored compressed
+  -- does not tell.
+  for v_index in 1..cardinality(v_rows) loop
+    v_size := v_size + octet_length(v_rows[v_index]::text);
+
+    if v_size > v_size_limit then
+      return array_fill(
+        jsonb_build_object(
+          'failed', true,
+          'answer', jsonb_build_object(
+            'sqlstate', 'RB413',
+            'message', format(
+              'It reads more than %s MB of these rows, too much to be read back; ask about fewer, '
+              'by match or limit.',
+              v_size_limit / 1000000
+            ),
+            'is_own', true
+          )
+        ),
+        array[v_answer_count]
+      );
+    end if;
+  end loop;
+
   if not v_is_view and ask_parsed_here.rows is not null then
     v_answers := array[]::jsonb[];
 
@@ -289,6 +388,7 @@ begin
     return v_answers;
   end if;
 
+  v_literal := format('%L::%s', v_rows::text, pg_typeof(v_rows));
   v_statement := runbook.condition_statement(
     ask_parsed_here.ask,
     ask_parsed_here.question,
@@ -321,7 +421,7 @@ begin
         v_statement,
         case
           when ask_parsed_here.rows is null then 1
-          else pg_catalog.cardinality(ask_parsed_here.source)
+          else pg_catalog.cardinality(v_rows)
         end
       );
       execute pg_catalog.format(
@@ -334,7 +434,7 @@ begin
     v_is_parsed := true;
     v_answers := runbook.read_as(
       ask_parsed_here.ask ->> 'role',
-      ask_parsed_here.source,
+      v_rows,
       case
         when not v_is_view then array['execute runbook_condition']
         else array(
@@ -354,16 +454,23 @@ begin
   exception
     when assert_failure or query_canceled or others then
       if not v_is_parsed then
+        if sqlstate = '57014' then
+          perform pg_catalog.set_config(
+            'runbook.stopped_statement', pg_catalog.statement_timestamp()::text, true
+          );
+        end if;
+
         return pg_catalog.array_fill(
           pg_catalog.jsonb_build_object(
             'failed', true,
             'answer', pg_catalog.jsonb_build_object(
-              'sqlstate', case sqlstate when '42703' then sqlstate else '42601' end,
+              'sqlstate', case when sqlstate in ('42703', '57014') then sqlstate else '42601' end,
               'message', sqlerrm,
               'is_own', true
-            )
+            ),
+            'took_ms', runbook.ms_since(v_started_at)
           ),
-          array[coalesce(pg_catalog.cardinality(ask_parsed_here.rows), 1)]
+          array[v_answer_count]
         );
       elsif v_answers is null then
         raise;

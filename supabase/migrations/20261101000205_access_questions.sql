@@ -22,6 +22,7 @@ begin
           'type', format_type(att.atttypid, att.atttypmod),
           'is_generated', att.attgenerated <> '',
           'is_identity', att.attidentity <> '',
+          'is_always_identity', att.attidentity = 'a',
           'expression', case
             when access_columns.with_expressions then pg_get_expr(def.adbin, def.adrelid)
           end,
@@ -143,18 +144,33 @@ begin
       v_problems := v_problems || pg_catalog.jsonb_build_object(
         'path', refuse_values.path || '.' || v_name, 'message', 'is a secret, which is never asked'
       );
-    elsif refuse_values.path = 'row' and (v_column -> 'is_generated')::boolean then
+    elsif refuse_values.path = 'row'
+      and (
+        (v_column -> 'is_generated')::boolean or (v_column -> 'is_always_identity')::boolean
+      )
+    then
       v_problems := v_problems || pg_catalog.jsonb_build_object(
         'path', refuse_values.path || '.' || v_name, 'message', 'is generated and takes no value'
       );
     else
       begin
         execute pg_catalog.format(
-          'select from pg_catalog.jsonb_to_record($1) as given (%s)',
+          'select %s from pg_catalog.jsonb_to_record($1) as given (%s)',
+          case
+            when refuse_values.path = 'match' and refuse_values.given -> v_name <> 'null'
+              then pg_catalog.format('given.%1$I = given.%1$I', v_name)
+          end,
           runbook.record_columns(pg_catalog.jsonb_build_array(v_column), array[v_name])
         )
         using refuse_values.given;
       exception
+        when undefined_function then
+          v_problems := v_problems || pg_catalog.jsonb_build_object(
+            'path', refuse_values.path || '.' || v_name,
+            'message', pg_catalog.format(
+              'cannot be compared: the type %s has no =', v_column ->> 'type'
+            )
+          );
         when assert_failure or others then
           v_problems := v_problems || pg_catalog.jsonb_build_object(
             'path', refuse_values.path || '.' || v_name,
@@ -282,10 +298,63 @@ comment on function runbook.new_source(oid, jsonb, jsonb, text) is
 'The new rows of an insert or update as a source: a format of the old rows.';
 revoke all on function runbook.new_source(oid, jsonb, jsonb, text) from public;
 
+-- Whether an expression reads a row as a whole, which leaves no trace among the columns on which it
+-- depends.
+create function runbook.reads_whole_row(expression pg_node_tree)
+returns boolean
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+begin
+  return coalesce(reads_whole_row.expression::text like '%:varattno 0 %', false);
+end;
+$$;
+
+comment on function runbook.reads_whole_row(pg_node_tree) is
+'Whether an expression names a row as a whole.';
+revoke all on function runbook.reads_whole_row(pg_node_tree) from public;
+
+-- The columns of its table that a policy reads; null where it reads the row as a whole.
+create function runbook.columns_read(policy oid)
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select array(
+      select att.attname::text collate "default"
+      from pg_catalog.pg_depend as dep
+      inner join pg_catalog.pg_attribute as att
+        on att.attrelid = dep.refobjid and att.attnum = dep.refobjsubid
+      where dep.classid = 'pg_catalog.pg_policy'::regclass
+        and dep.objid = pol.oid
+        and dep.refclassid = 'pg_catalog.pg_class'::regclass
+        and dep.refobjid = pol.polrelid
+      order by 1
+    )
+    from pg_catalog.pg_policy as pol
+    where pol.oid = columns_read.policy
+      and not runbook.reads_whole_row(pol.polqual)
+      and not runbook.reads_whole_row(pol.polwithcheck)
+  );
+end;
+$$;
+
+comment on function runbook.columns_read(oid) is
+'The columns of its table that a policy reads, or null where it reads the whole row.';
+revoke all on function runbook.columns_read(oid) from public;
+
 -- The triggers that may change what a policy reads of a new row: those before each row whose
--- function names one of the policy's columns, or writes the row as a whole.
+-- function names one of the policy's columns, writes the row as a whole or returns another; or
+-- writes any column, where the policy reads the row as a whole or a generated column.
 --
--- Misses: what a function does that the trigger's function calls.
+-- Misses: triggers before the statement, which may change what a policy reads elsewhere.
 create function runbook.changing_triggers(relation oid, command text, policy oid)
 returns text[]
 language plpgsql
@@ -311,17 +380,27 @@ begin
       end <> 0
       and (
         fun.prosrc ~* '\mnew\s*:?=|\minto\s+new\M(?!\.)|\mexecute\M'
+        or regexp_replace(fun.prosrc, '--[^\n]*', '', 'g')
+          ~* '\mreturn\s+(?!(new|old|null|coalesce\s*\(\s*new\s*,\s*old\s*\))\s*;)'
         or lan.lanname <> 'plpgsql'
+        or fun.prosrc ~* '\mnew\s*\.' and exists (
+          select
+          from (select runbook.columns_read(changing_triggers.policy)) as policy (reads)
+          where policy.reads is null
+            or exists (
+              select
+              from pg_catalog.pg_attribute as att
+              where att.attrelid = changing_triggers.relation
+                and att.attname = any (policy.reads)
+                and att.attgenerated <> ''
+            )
+        )
         or exists (
           select
-          from pg_catalog.pg_depend as dep
-          inner join pg_catalog.pg_attribute as att
-            on att.attrelid = dep.refobjid and att.attnum = dep.refobjsubid
-          where dep.classid = 'pg_catalog.pg_policy'::regclass
-            and dep.objid = changing_triggers.policy
-            and dep.refclassid = 'pg_catalog.pg_class'::regclass
-            and dep.refobjid = changing_triggers.relation
-            and strpos(lower(fun.prosrc), lower(att.attname)) > 0
+          from unnest(runbook.columns_read(changing_triggers.policy)) as col (name)
+          where fun.prosrc ~* concat(
+            '(^|\W)', regexp_replace(col.name, '([^[:alnum:]_])', '\\\1', 'g'), '(\W|$)'
+          )
         )
       )
     order by trg.tgname
@@ -349,6 +428,13 @@ declare
   v_phases jsonb := '[]';
   v_questions jsonb := '[]';
   v_of_phase jsonb;
+  v_has_generated constant boolean := exists (
+    select
+    from pg_catalog.pg_attribute as att
+    where att.attrelid = access_questions.relation
+      and att.attgenerated <> ''
+      and not att.attisdropped
+  );
   v_defaults_reach constant text[] := runbook.schemas_out_of_reach(
     'pg_catalog.pg_attrdef',
     array(
@@ -375,6 +461,11 @@ begin
           'command', v_phase ->> 'of',
           'part', v_phase ->> 'part',
           'over', v_phase ->> 'over',
+          -- What is generated may be made of any column.
+          'reads', case
+            when v_phase ->> 'over' = 'old' or not v_has_generated
+              then to_jsonb(runbook.columns_read(app.policy))
+          end,
           'expression', app.expression,
           'tree', tree.content,
           'conditions', to_jsonb(
@@ -387,7 +478,8 @@ begin
         )
         || case
           when dependence.reason is not null then jsonb_build_object(
-            'unknowable', format('It depends on the session itself: %s.', dependence.reason),
+            'unknowable',
+            format('It depends on the request or its session: %s.', dependence.reason),
             'is_of_session', true
           )
           when v_phase ->> 'over' = 'new' and cardinality(change.triggers) > 0
@@ -450,6 +542,15 @@ begin
 
     v_phases := v_phases || (
       v_phase || jsonb_build_object(
+        'reads', (
+          select case
+            when bool_and(jsonb_typeof(question.item -> 'reads') = 'array') then (
+              select jsonb_agg(distinct col.name)
+              from jsonb_path_query(v_of_phase, '$[*].reads[*]') as col (name)
+            )
+          end
+          from jsonb_array_elements(v_of_phase) as question (item)
+        ),
         'joined', runbook.joined_conditions(v_of_phase, v_phase ->> 'part' = 'check'),
         'questions', (
           select coalesce(jsonb_agg(serial.n), '[]')

@@ -62,6 +62,23 @@ comment on function runbook.access_parameters() is
 revoke all on function runbook.access_parameters() from public;
 grant execute on function runbook.access_parameters() to runbook_viewer;
 
+-- What an edge function looks at outside before it asks runbook.explain_access.
+create function runbook.access_probes()
+returns text[]
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select array['data_api'];
+$$;
+
+comment on function runbook.access_probes() is
+'The probes to be refreshed before runbook.explain_access.';
+revoke all on function runbook.access_probes() from public;
+grant execute on function runbook.access_probes() to runbook_viewer;
+
 -- Refuses a question that does not fit. Returns it with its defaults.
 create function runbook.access_question(params jsonb)
 returns jsonb
@@ -126,6 +143,10 @@ begin
       if v_kind not in ('r', 'p', 'v', 'm', 'f') then
         v_problems := v_problems || jsonb_build_object(
           'path', 'table', 'message', 'is no table and no view'
+        );
+      elsif v_kind = 'm' and v_params ->> 'command' <> 'select' then
+        v_problems := v_problems || jsonb_build_object(
+          'path', 'command', 'message', 'must be select: a materialized view takes nothing else'
         );
       elsif v_schema in ('runbook', 'vault', 'pg_catalog', 'information_schema', 'pg_toast') then
         v_problems := v_problems || jsonb_build_object(

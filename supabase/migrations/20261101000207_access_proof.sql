@@ -608,7 +608,7 @@ begin
     when current_setting('runbook.stopped_statement', true) = statement_timestamp()::text
       then 'A policy was stopped by the time limit, so no more is tried.'
     when access_proof.depends_on_session
-      then 'A policy depends on the session itself, and this is not that of the Data API.'
+      then 'A policy depends on the request or its session, and this is not the Data API''s.'
     when access_proof.question ->> 'kind' not in ('r', 'p', 'm') and v_command <> 'select'
       then 'Writes through a view are not tried.'
     when v_command <> 'select' and current_setting('transaction_read_only') = 'on'
@@ -741,15 +741,24 @@ begin
     select coalesce(
       jsonb_agg(
         row_of.content || case
-          when row_of.content -> asked.field = 'null' and (outcome.content -> 'is_proof')::boolean
+          when row_of.content -> asked.field = 'null' and outcome.is_proof
             then jsonb_build_object(
               asked.field, outcome.content -> 'got',
               'why', format(
                 'Tried as the user, it %s. %s',
-                case when outcome.content -> 'got' = 'true' then 'goes through' else 'does not' end,
+                case
+                  when outcome.content -> 'got' = 'true' then 'goes through'
+                  when outcome.message is null then 'does not'
+                  else format('fails with %s', outcome.message)
+                end,
                 row_of.content ->> 'why'
               )
             )
+            || case
+              when outcome.content -> 'got' = 'true' or outcome.message is null then '{}'
+              -- It is the message that begins with it.
+              else jsonb_build_object('raises', split_part(outcome.message, ':', 1))
+            end
           else '{}'
         end
         order by row_of.position
@@ -757,9 +766,19 @@ begin
       '[]'
     )
     from jsonb_array_elements(rows_with_proof.rows) with ordinality as row_of (content, position)
-    inner join jsonb_array_elements(rows_with_proof.outcomes)
-      with ordinality as outcome (content, position)
-      on outcome.position = row_of.position
+    inner join lateral (
+      select
+        tried.content,
+        tried.position,
+        tried.content ->> 'message' as message,
+        (tried.content -> 'is_proof')::boolean
+          -- A write may fail for other things; here it is what a policy was found to raise.
+          or row_of.content -> 'policies'
+            @> jsonb_build_array(jsonb_build_object('message', tried.content -> 'message'))
+          as is_proof
+      from jsonb_array_elements(rows_with_proof.outcomes)
+        with ordinality as tried (content, position)
+    ) as outcome on outcome.position = row_of.position
     cross join (
       select case rows_with_proof.command when 'select' then 'visible' else 'allowed' end
     ) as asked (field)

@@ -341,6 +341,13 @@ declare
   );
   v_table constant text := runbook.relation_name((access_summary.question ->> 'relation')::oid);
   v_command constant text := access_summary.question ->> 'command';
+  -- With the table's name behind it.
+  v_deed constant text := case v_command
+    when 'select' then 'read'
+    when 'insert' then 'insert into'
+    when 'delete' then 'delete from'
+    else v_command
+  end;
   v_shut text;
   v_count constant integer := jsonb_array_length(access_summary.rows);
   v_has_match constant boolean := access_summary.question -> 'match' <> '{}';
@@ -368,7 +375,7 @@ begin
   limit 1;
 
   if found then
-    return runbook.one_line(format('%s cannot %s %s: %s', v_who, v_command, v_table, v_shut), 400);
+    return runbook.one_line(format('%s cannot %s %s: %s', v_who, v_deed, v_table, v_shut), 400);
   end if;
 
   select
@@ -420,7 +427,7 @@ begin
           v_table
         )
       )
-      when v_count = 0 then format('%s may %s %s, and no row matches.', v_who, v_command, v_table)
+      when v_count = 0 then format('%s may %s %s, and no row matches.', v_who, v_deed, v_table)
       when access_summary.verdict = 'allowed'
         and access_summary.question ->> 'kind' in ('v', 'f')
         then format(
@@ -431,7 +438,9 @@ begin
             case v_count when 1 then 'one row' else format('%s rows', v_count) end
           ),
           v_table,
-          case when v_has_match then ' that match' end
+          case
+            when v_has_match then ' that match' || case v_count when 1 then 'es' else '' end
+          end
         )
       when access_summary.verdict = 'allowed' and v_command = 'insert' then format(
         '%s may insert the row into %s.', v_who, v_table
@@ -446,7 +455,7 @@ begin
       when access_summary.verdict = 'unknown' then format(
         'It is not known whether %s %s %s: %s',
           v_who,
-          case when v_command = 'select' then 'sees the rows of' else 'may ' || v_command end,
+          case when v_command = 'select' then 'sees the rows of' else 'may ' || v_deed end,
           v_table,
           v_why
       )

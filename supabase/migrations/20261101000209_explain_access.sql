@@ -191,11 +191,18 @@ begin
       v_policies #>> '{fetched,note}'
     ) || case
       when v_proof -> 'agrees' = 'false'
-        then ' Tried as the user it came to something else: see disagrees of the proof.'
+        then ' Tried as the user it came to something else: see disagrees of the proof.' || case
+          when v_proof ? 'fired' then format(
+            ' The trigger %s may have changed or dropped the row.',
+            (select string_agg(trg.name, ', ') from jsonb_array_elements_text(v_proof -> 'fired')
+              as trg (name))
+          )
+          else ''
+        end
       when v_verdict = 'allowed' and v_command <> 'select'
         and v_proof #> '{returned,messages,0,message}' is not null
         then format(
-          ' The policies allow it, and yet it failed when it was tried: %s',
+          ' Rights and policies allow it, and yet it failed when it was tried: %s',
           runbook.one_line(v_proof #>> '{returned,messages,0,message}', 200)
         )
       else ''

@@ -19,8 +19,8 @@ begin
       'class_missing',
       'warning',
       findings_of_class.subject,
-      format('There is no class %s.', v_class.class_id),
-      jsonb_build_object('class_id', v_class.class_id),
+      format('There is no class %s. The evidence lists classes.', v_class.class_id),
+      jsonb_build_object('class_id', v_class.class_id, 'classes', runbook.class_choices()),
       'looked up in public.klassen',
       null,
       null
@@ -137,8 +137,9 @@ begin
       'not_enrolled',
       'warning',
       v_account.subject,
-      'There is no enrolment in any class. Ask with class_id for the way into that class.',
-      jsonb_build_object('user_id', v_account.id),
+      'There is no enrolment in any class. Ask with class_id for the way into that class; the '
+      'evidence lists classes.',
+      jsonb_build_object('user_id', v_account.id, 'classes', runbook.class_choices()),
       'looked up in public.inschrijvingen',
       null,
       null

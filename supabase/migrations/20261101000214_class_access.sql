@@ -379,6 +379,7 @@ insert into runbook.issue (
   subject_keys,
   function,
   codes,
+  probes,
   blind_spots,
   looks_as,
   pack
@@ -449,6 +450,7 @@ values (
     "enrollment_function_volatile": "The function is volatile, so it is asked once a row.",
     "enrollment_function_reads_elsewhere": "The function''s body does not name enrolments."
   }',
+  array['data_api'],
   array[
     'Whether the person can sign in at all: diagnose login.',
     'Claims that a hook of Auth adds to the token.',

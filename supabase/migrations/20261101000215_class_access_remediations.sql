@@ -98,7 +98,8 @@ begin
     raise exception 'There is no such enrolment.'
       using
         errcode = 'P0002',
-        hint = 'Diagnose class-access: it says in which classes the person is. Or enroll-student.';
+        detail = '{"refused": true}',
+        hint = 'diagnose-class-access says in which classes the person is. Or enroll-student.';
   end if;
 
   if v_enrollment.status = 'refunded'
@@ -162,7 +163,10 @@ declare
 begin
   if v_class.class_id is null then
     raise exception 'There is no class %.', v_class_id
-      using errcode = 'P0002', hint = 'select id, name from public.klassen order by name;';
+      using
+        errcode = 'P0002',
+        detail = '{"refused": true}',
+        hint = 'diagnose-class-access with this class_id lists the classes.';
   end if;
 
   if v_class.teacher_id = v_account.id then

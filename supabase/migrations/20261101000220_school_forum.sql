@@ -494,7 +494,7 @@ values (
     "sees_posts": "This person sees posts.",
     "sees_threads": "This person sees threads."
   }',
-  array['realtime_health'],
+  array['realtime_health', 'data_api'],
   array[
     'What the page does with the posts: a query that fails, a filter, an infinite loading sign.',
     'Posts in a thread of another class.'

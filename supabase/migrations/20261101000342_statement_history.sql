@@ -82,7 +82,8 @@ create table runbook.statement_text (
 );
 
 comment on table runbook.statement_text is
-'The texts of the statements in runbook.statement_gain, without literals.';
+'The texts of the statements in runbook.statement_gain and of those that a day''s window holds
+besides, without literals.';
 
 comment on column runbook.statement_text.columns is
 'By which columns it asks, as runbook.statement_columns reads it.';
@@ -371,6 +372,26 @@ begin
     (select array_agg(kpt.queryid) from kept as kpt)
   into v_kept, v_dbids, v_queryids;
 
+  -- And what the checks will ask for. On the first day that is something else: a window is then all
+  -- that the extension has ever counted, and to read all those texts takes a check half a second.
+  select array_agg(bsy.dbid), array_agg(bsy.queryid)
+  into v_dbids, v_queryids
+  from (
+    select kpt.dbid, kpt.queryid
+    from unnest(v_dbids, v_queryids) as kpt (dbid, queryid)
+    union
+    select win.dbid, win.queryid
+    from (
+      select
+        one.dbid,
+        one.queryid,
+        row_number() over (order by one.total_ms desc) as place_by_time,
+        row_number() over (order by one.calls desc) as place_by_calls
+      from runbook.statement_window(v_now - interval '1 day') as one
+    ) as win
+    where win.place_by_time <= 200 or win.place_by_calls <= 200
+  ) as bsy;
+
   insert into runbook.statement_text (dbid, queryid, query, columns)
   select
     txt.dbid,
@@ -408,7 +429,13 @@ begin
     from runbook.statement_gain as gns
     where gns.dbid = txt.dbid
       and gns.queryid = txt.queryid
-  );
+  )
+    and not exists (
+      select
+      from unnest(v_dbids, v_queryids) as bsy (dbid, queryid)
+      where bsy.dbid = txt.dbid
+        and bsy.queryid = txt.queryid
+    );
 
   return 1 + v_kept;
 end;
@@ -575,9 +602,10 @@ comment on function runbook.statements_too_new(text, numeric) is
 revoke all on function runbook.statements_too_new(text, numeric) from public;
 
 -- The statements of this database that were called most, or took the most time, with the columns by
--- which they ask. Utility statements and the runbook's own are left out.
+-- which they ask. Utility statements and the runbook's own are left out, and before their texts are
+-- read those that stay below a check's min_calls, min_mean_ms or min_blocks (a call).
 create function runbook.busiest_statements(
-  since timestamptz,
+  settings jsonb,
   sorted_by text,
   at_most integer
 )
@@ -590,7 +618,8 @@ returns table (
   rows bigint,
   blocks bigint,
   query text,
-  columns jsonb
+  columns jsonb,
+  sent_calls bigint
 )
 language sql
 stable
@@ -598,7 +627,7 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with top as materialized (
+  with window_statements as materialized (
     select
       win.userid,
       win.dbid,
@@ -608,13 +637,45 @@ as $$
       win.total_ms,
       win.rows,
       win.blocks
-    from runbook.statement_window(busiest_statements.since) as win
+    from runbook.statement_window(
+      clock_timestamp()
+      - make_interval(hours => (busiest_statements.settings ->> 'window_hours')::integer)
+    ) as win
+  ),
+  sorted as (
+    select
+      win.userid,
+      win.dbid,
+      win.queryid,
+      win.toplevel,
+      win.calls,
+      win.total_ms,
+      win.rows,
+      win.blocks
+    from window_statements as win
     inner join pg_catalog.pg_database as dat
       on dat.oid = win.dbid and dat.datname = current_database()
     order by
       case when busiest_statements.sorted_by = 'calls' then win.calls else win.total_ms end desc,
       win.queryid
     limit busiest_statements.at_most
+  ),
+  top as materialized (
+    select
+      srt.userid,
+      srt.dbid,
+      srt.queryid,
+      srt.toplevel,
+      srt.calls,
+      srt.total_ms,
+      srt.rows,
+      srt.blocks
+    from sorted as srt
+    where srt.calls >= coalesce((busiest_statements.settings ->> 'min_calls')::bigint, 0)
+      and srt.total_ms / srt.calls
+        >= coalesce((busiest_statements.settings ->> 'min_mean_ms')::double precision, 0)
+      and srt.blocks::double precision / srt.calls
+        >= coalesce((busiest_statements.settings ->> 'min_blocks')::double precision, 0)
   ),
   texts as materialized (
     select txt.queryid, txt.query, txt.columns
@@ -635,14 +696,16 @@ as $$
     tpp.rows,
     tpp.blocks,
     txt.query,
-    coalesce(txt.columns, runbook.statement_columns(txt.query))
+    coalesce(txt.columns, runbook.statement_columns(txt.query)),
+    (select sum(win.calls) filter (where win.toplevel) from window_statements as win)::bigint
   from top as tpp
   inner join texts as txt on txt.queryid = tpp.queryid;
 $$;
 
-comment on function runbook.busiest_statements(timestamptz, text, integer) is
-'Of the busiest statements of this database, sorted by calls or by time, those that can be read.';
-revoke all on function runbook.busiest_statements(timestamptz, text, integer) from public;
+comment on function runbook.busiest_statements(jsonb, text, integer) is
+'Of the busiest statements of this database, sorted by calls or by time, those that can be read.
+sent_calls is how many statements of all kinds were sent to the server.';
+revoke all on function runbook.busiest_statements(jsonb, text, integer) from public;
 
 -- "What has the database been doing since yesterday?", for people in psql.
 create function runbook.statements_since(

@@ -230,9 +230,10 @@ comment on function runbook.check_slow_statements(jsonb) is
 'Number of statements that dominate or are slow: statement_dominates, statement_slow.';
 revoke all on function runbook.check_slow_statements(jsonb) from public;
 
--- What statements did before and after an instant, from the snapshots: the hour of the instant
--- itself counts as before. is_new: it was not there when the last snapshot before the instant was
--- taken.
+-- What statements did before and after an instant, from the snapshots. The hour of the instant
+-- itself is neither, unless it is not over yet: then it is after. But what was not there when the
+-- last snapshot before the instant was taken (is_new) is counted from that snapshot on: mostly it
+-- came with the instant. counted_since says from when on in each case.
 create function runbook.statements_compared(changed_at timestamptz, baseline interval)
 returns table (
   userid oid,
@@ -243,7 +244,8 @@ returns table (
   calls_after bigint,
   ms_after double precision,
   all_ms_after double precision,
-  is_new boolean
+  is_new boolean,
+  counted_since timestamptz
 )
 language sql
 stable
@@ -251,12 +253,20 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
-  with boundary as materialized (
-    select min(snp.taken_at) as at
+  with last_before as materialized (
+    select max(snp.taken_at) as at
     from runbook.statement_snapshot as snp
-    where snp.taken_at >= statements_compared.changed_at
+    where snp.taken_at <= statements_compared.changed_at
   ),
-  earlier as (
+  -- The hour of the instant, where its snapshot is taken.
+  hour_of_change as materialized (
+    select snp.id, snp.taken_at, snp.total_ms
+    from runbook.statement_snapshot as snp
+    where snp.taken_at > statements_compared.changed_at
+    order by snp.taken_at
+    limit 1
+  ),
+  earlier as materialized (
     select
       gns.userid,
       gns.dbid,
@@ -265,51 +275,106 @@ as $$
       sum(gns.total_ms) as ms
     from runbook.statement_snapshot as snp
     inner join runbook.statement_gain as gns on gns.snapshot_id = snp.id
-    where snp.taken_at
-      <= coalesce((select bnd.at from boundary as bnd), statements_compared.changed_at)
+    where snp.taken_at <= statements_compared.changed_at
       and snp.taken_at > statements_compared.changed_at - statements_compared.baseline
     group by gns.userid, gns.dbid, gns.queryid
   ),
-  later as (
+  known as materialized (
+    select erl.userid, erl.dbid, erl.queryid
+    from earlier as erl
+    union
+    select mrk.userid, mrk.dbid, mrk.queryid
+    from runbook.statement_mark as mrk
+    where mrk.first_seen_at <= statements_compared.changed_at
+  ),
+  counted as (
     select
       win.userid,
       win.dbid,
       win.queryid,
-      sum(win.calls)::bigint as calls,
-      sum(win.total_ms) as ms,
-      min(win.all_ms) as all_ms
+      win.calls,
+      win.total_ms as ms,
+      win.all_ms,
+      false as is_of_hour
     from runbook.statement_window(
-      coalesce((select bnd.at from boundary as bnd), statements_compared.changed_at)
+      coalesce((select hoc.taken_at from hour_of_change as hoc), statements_compared.changed_at)
     ) as win
-    group by win.userid, win.dbid, win.queryid
+    union all
+    select
+      gns.userid,
+      gns.dbid,
+      gns.queryid,
+      gns.calls,
+      gns.total_ms,
+      null,
+      true
+    from hour_of_change as hoc
+    inner join runbook.statement_gain as gns on gns.snapshot_id = hoc.id
+    where not exists (
+      select
+      from known as knw
+      where knw.userid = gns.userid
+        and knw.dbid = gns.dbid
+        and knw.queryid = gns.queryid
+    )
+  ),
+  later as (
+    select
+      cnt.userid,
+      cnt.dbid,
+      cnt.queryid,
+      sum(cnt.calls)::bigint as calls,
+      sum(cnt.ms) as ms
+    from counted as cnt
+    group by cnt.userid, cnt.dbid, cnt.queryid
+  ),
+  judged as (
+    select
+      ltr.userid,
+      ltr.dbid,
+      ltr.queryid,
+      ltr.calls,
+      ltr.ms,
+      not exists (
+        select
+        from known as knw
+        where knw.userid = ltr.userid
+          and knw.dbid = ltr.dbid
+          and knw.queryid = ltr.queryid
+      ) as is_new
+    from later as ltr
   )
   select
-    ltr.userid,
-    ltr.dbid,
-    ltr.queryid,
+    jdg.userid,
+    jdg.dbid,
+    jdg.queryid,
     coalesce(erl.calls, 0),
     coalesce(erl.ms, 0),
-    ltr.calls,
-    ltr.ms,
-    ltr.all_ms,
-    erl.queryid is null
-    and not exists (
-      select
-      from runbook.statement_mark as mrk
-      where mrk.userid = ltr.userid
-        and mrk.dbid = ltr.dbid
-        and mrk.queryid = ltr.queryid
-        and mrk.first_seen_at <= statements_compared.changed_at
-    )
-  from later as ltr
+    jdg.calls,
+    jdg.ms,
+    coalesce((select max(cnt.all_ms) from counted as cnt), 0) + case
+      when jdg.is_new then coalesce((select hoc.total_ms from hour_of_change as hoc), 0)
+      else 0
+    end,
+    jdg.is_new,
+    case
+      when jdg.is_new then coalesce(
+        (select lst.at from last_before as lst), (select hoc.taken_at from hour_of_change as hoc)
+      )
+      else coalesce(
+        (select hoc.taken_at from hour_of_change as hoc), (select lst.at from last_before as lst)
+      )
+    end
+  from judged as jdg
   left join earlier as erl
-    on erl.userid = ltr.userid
-    and erl.dbid = ltr.dbid
-    and erl.queryid = ltr.queryid;
+    on erl.userid = jdg.userid
+    and erl.dbid = jdg.dbid
+    and erl.queryid = jdg.queryid;
 $$;
 
 comment on function runbook.statements_compared(timestamptz, interval) is
-'Calls and time of each statement before an instant, as far as the baseline goes, and since.';
+'Calls and time of each statement before an instant, as far as the baseline goes, and since;
+counted_since is the snapshot from which on.';
 revoke all on function runbook.statements_compared(timestamptz, interval) from public;
 
 -- Statements that take longer than before an instant, such as a deployment, and new ones that take
@@ -333,7 +398,8 @@ as $$
       cmp.ms_after / cmp.calls_after as mean_after,
       cmp.ms_after,
       100 * cmp.ms_after / nullif(cmp.all_ms_after, 0) as share,
-      cmp.is_new
+      cmp.is_new,
+      coalesce(cmp.counted_since, slower_statements.changed_at) as counted_since
     from runbook.statements_compared(
       slower_statements.changed_at,
       make_interval(days => (slower_statements.settings ->> 'baseline_days')::integer)
@@ -351,6 +417,7 @@ as $$
       cmp.ms_after,
       cmp.share,
       cmp.is_new,
+      cmp.counted_since,
       -- What it costs more than before, in all.
       (cmp.mean_after - coalesce(cmp.mean_before, 0)) * cmp.calls_after as added_ms
     from compared as cmp
@@ -379,7 +446,8 @@ as $$
       round(jdg.mean_after::numeric, 1) as mean_after,
       round(jdg.share::numeric) as share,
       round(jdg.added_ms::numeric) as added_ms,
-      jdg.is_new
+      jdg.is_new,
+      jdg.counted_since
     from judged as jdg
     where jdg.added_ms >= (slower_statements.settings ->> 'min_added_total_ms')::double precision
   ),
@@ -402,7 +470,7 @@ as $$
             '%s runs it since %s and not before: %s calls of %s ms, %s %% of all time. See what was '
             'deployed then. %s',
             runbook.role_name(cst.userid),
-            runbook.utc_text(slower_statements.changed_at),
+            runbook.utc_text(cst.counted_since),
             cst.calls_after,
             cst.mean_after,
             cst.share,
@@ -412,7 +480,7 @@ as $$
           '%s ms each since %s, %s ms in the days before; %s calls by %s. See what was deployed or '
           'grew then. %s',
           cst.mean_after,
-          runbook.utc_text(slower_statements.changed_at),
+          runbook.utc_text(cst.counted_since),
           cst.mean_before,
           cst.calls_after,
           runbook.role_name(cst.userid),
@@ -430,6 +498,7 @@ as $$
       'calls', cst.calls_after,
       'added_ms', cst.added_ms,
       'percent_of_time', cst.share,
+      'counted_since', cst.counted_since,
       'statement', left(txt.query, 500)
     ),
     'compared hourly snapshots of pg_stat_statements',

@@ -3,72 +3,13 @@
 -- Relies on: runbook.busiest_statements, foreign keys. Conservative on purpose: a lookup that every
 -- request makes looks much alike and is no fault.
 
--- Statements inside of functions that ran a hundred times more often than all clients together sent
--- statements: the function is called for each row, as one in a policy of row level security is.
--- Seen only where pg_stat_statements.track is all.
-create function runbook.statements_per_row(settings jsonb)
-returns setof runbook.finding
-language sql
-stable
-security invoker
-set search_path = ''
-set jit = off
-as $$
-  with sent as materialized (
-    select sum(win.calls) filter (where win.toplevel) as calls
-    from runbook.statement_window(
-      clock_timestamp()
-      - make_interval(hours => (statements_per_row.settings ->> 'window_hours')::integer)
-    ) as win
-  )
-  select
-    'statement_per_row',
-    'warning',
-    format('%s %s', runbook.role_name(bsy.userid), bsy.queryid),
-    left(
-      format(
-        'A function runs it %s times, as %s, for %s statements that were sent: once for each row. In a '
-        'policy write (select function()) where it takes no column. %s',
-        bsy.calls,
-        runbook.role_name(bsy.userid),
-        snt.calls,
-        bsy.query
-      ),
-      300
-    ),
-    jsonb_build_object(
-      'role', runbook.role_name(bsy.userid),
-      'queryid', bsy.queryid::text,
-      'calls', bsy.calls,
-      'statements_sent', snt.calls,
-      'total_ms', round(bsy.total_ms::numeric),
-      'statement', left(bsy.query, 300)
-    ),
-    'compared calls in pg_stat_statements',
-    null,
-    null::jsonb
-  from sent as snt
-  cross join runbook.busiest_statements(
-    clock_timestamp()
-    - make_interval(hours => (statements_per_row.settings ->> 'window_hours')::integer),
-    'calls',
-    20
-  ) as bsy
-  where not bsy.toplevel
-    and bsy.calls >= (statements_per_row.settings ->> 'nested_times')::numeric * snt.calls
-    and bsy.total_ms >= (statements_per_row.settings ->> 'nested_total_ms')::double precision
-  order by bsy.calls desc, bsy.queryid;
-$$;
-
-comment on function runbook.statements_per_row(jsonb) is
-'Statements that a function runs for each row, as findings: statement_per_row.';
-revoke all on function runbook.statements_per_row(jsonb) from public;
-
 -- Statements that are run once for each row of another one.
 --
 -- The sign is arithmetic: the same role runs a statement about as often as another one returned
 -- rows, several times for each of its calls; and a foreign key leads from the one's table to the
--- other's, to the very column that is asked by.
+-- other's, to the very column that is asked by. Statements inside of functions that ran a hundred
+-- times more often than all clients together sent statements need no other one: the function is
+-- called for each row, as one in a policy of row level security is.
 --
 -- Cost: the counters of pg_stat_statements, texts of the statements that are called most.
 -- Misses: statements inside functions while pg_stat_statements.track is top, and loops of PL/pgSQL
@@ -89,17 +30,35 @@ declare
   v_warning_times constant numeric := check_repeated_statements.settings ->> 'warning_times';
   v_mean_ms constant double precision := check_repeated_statements.settings ->> 'max_mean_ms';
   v_tolerance constant numeric := check_repeated_statements.settings ->> 'tolerance_percent';
-  v_per_row constant runbook.finding[] := (
-    select coalesce(array_agg(fnd), '{}')
-    from runbook.statements_per_row(check_repeated_statements.settings) as fnd
-  );
+  v_nested_times constant numeric := check_repeated_statements.settings ->> 'nested_times';
+  v_nested_ms constant double precision
+    := check_repeated_statements.settings ->> 'nested_total_ms';
+  v_per_row runbook.finding[];
   v_result runbook.check_result;
 begin
   if v_obstacle.code is not null then
     return runbook.check_answer(null, v_obstacle);
   end if;
 
-  with statements as materialized (
+  with busy as materialized (
+    select
+      bsy.userid,
+      bsy.queryid,
+      bsy.toplevel,
+      bsy.calls,
+      bsy.total_ms,
+      bsy.rows,
+      bsy.query,
+      bsy.columns,
+      bsy.sent_calls
+    from runbook.busiest_statements(
+      -- Without min_calls: the list is called less often than what is run for its rows.
+      jsonb_build_object('window_hours', check_repeated_statements.settings -> 'window_hours'),
+      'calls',
+      200
+    ) as bsy
+  ),
+  statements as materialized (
     select
       row_number() over () as id,
       bsy.userid,
@@ -110,12 +69,7 @@ begin
       bsy.rows,
       bsy.query,
       bsy.columns
-    from runbook.busiest_statements(
-      clock_timestamp()
-      - make_interval(hours => (check_repeated_statements.settings ->> 'window_hours')::integer),
-      'calls',
-      200
-    ) as bsy
+    from busy as bsy
     where bsy.query ~* '^(select|with)\y'
   ),
   uses as materialized (
@@ -209,8 +163,44 @@ begin
       row_number() over (order by rep.calls desc, rep.id) as position
     from repeated as rep
     where rep.place = 1
+  ),
+  per_row as (
+    select
+      row(
+        'statement_per_row',
+        'warning',
+        format('%s %s', runbook.role_name(bsy.userid), bsy.queryid),
+        left(
+          format(
+            'A function runs it %s times, as %s, for %s statements that were sent: once for each row. '
+            'In a policy write (select function()) where it takes no column. %s',
+            bsy.calls,
+            runbook.role_name(bsy.userid),
+            bsy.sent_calls,
+            bsy.query
+          ),
+          300
+        ),
+        jsonb_build_object(
+          'role', runbook.role_name(bsy.userid),
+          'queryid', bsy.queryid::text,
+          'calls', bsy.calls,
+          'statements_sent', bsy.sent_calls,
+          'total_ms', round(bsy.total_ms::numeric),
+          'statement', left(bsy.query, 300)
+        ),
+        'compared calls in pg_stat_statements',
+        null,
+        null
+      )::runbook.finding as found,
+      row_number() over (order by bsy.calls desc, bsy.queryid) as position
+    from busy as bsy
+    where not bsy.toplevel
+      and bsy.calls >= v_nested_times * bsy.sent_calls
+      and bsy.total_ms >= v_nested_ms
   )
   select
+    (select coalesce(array_agg(prw.found order by prw.position), '{}') from per_row as prw),
     (select count(*) from found),
     coalesce(
       array_agg(
@@ -251,7 +241,7 @@ begin
       ) filter (where fnd.position <= 100),
       '{}'
     )
-  into v_result.value, v_result.findings
+  into v_per_row, v_result.value, v_result.findings
   from found as fnd;
 
   if v_result.value = 0 and v_per_row = '{}' then

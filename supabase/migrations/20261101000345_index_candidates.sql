@@ -5,7 +5,7 @@
 
 -- Columns by which the busiest statements ask, with what ANALYZE knows of them. One row for each
 -- statement, column and usage, of tables of so many rows and more.
-create function runbook.asked_columns(since timestamptz, min_rows bigint, at_most integer)
+create function runbook.asked_columns(settings jsonb, at_most integer)
 returns table (
   queryid bigint,
   userid oid,
@@ -42,7 +42,7 @@ as $$
       used.usage,
       used.place
     from runbook.busiest_statements(
-      asked_columns.since, 'total_ms', asked_columns.at_most
+      asked_columns.settings, 'total_ms', asked_columns.at_most
     ) as bsy
     cross join lateral rows from (
       jsonb_to_recordset(bsy.columns) as (relation bigint, "column" int2, usage text)
@@ -75,7 +75,7 @@ as $$
     from runbook.watched_relation as one
     where one.relation = ask.relation
       and one.kind in ('r', 'm')
-      and one.rows >= asked_columns.min_rows
+      and one.rows >= (asked_columns.settings ->> 'min_rows')::bigint
     limit 1
   ) as wat
   cross join lateral (
@@ -115,10 +115,10 @@ as $$
     and coalesce(sta.avg_width, 0) <= 500;
 $$;
 
-comment on function runbook.asked_columns(timestamptz, bigint, integer) is
+comment on function runbook.asked_columns(jsonb, integer) is
 'By which columns of large tables the busiest statements ask, and how many values those have; null
 where the table was never analyzed.';
-revoke all on function runbook.asked_columns(timestamptz, bigint, integer) from public;
+revoke all on function runbook.asked_columns(jsonb, integer) from public;
 
 -- Indexes that might help one statement each, from the columns that it asks by: those compared for
 -- equality, the most selective first, then what it sorts by or else a range. At most three columns.
@@ -161,17 +161,7 @@ as $$
       ask.usage,
       ask.place,
       ask.distinct_values
-    from runbook.asked_columns(
-      clock_timestamp()
-      - make_interval(hours => (index_candidates.settings ->> 'window_hours')::integer),
-      (index_candidates.settings ->> 'min_rows')::bigint,
-      50
-    ) as ask
-    where ask.calls >= (index_candidates.settings ->> 'min_calls')::bigint
-      and ask.total_ms / ask.calls
-        >= (index_candidates.settings ->> 'min_mean_ms')::double precision
-      and ask.blocks::double precision / ask.calls
-        >= (index_candidates.settings ->> 'min_blocks')::double precision
+    from runbook.asked_columns(index_candidates.settings, 50) as ask
   ),
   equal as (
     select

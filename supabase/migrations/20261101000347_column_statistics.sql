@@ -38,12 +38,7 @@ begin
       max(ask.correlation) as correlation,
       count(distinct ask.queryid) as statements,
       sum(ask.calls) as calls
-    from runbook.asked_columns(
-      clock_timestamp()
-      - make_interval(hours => (check_column_statistics.settings ->> 'window_hours')::integer),
-      (check_column_statistics.settings ->> 'min_rows')::bigint,
-      100
-    ) as ask
+    from runbook.asked_columns(check_column_statistics.settings, 100) as ask
     where ask.usage in ('equality', 'range', 'join')
       and ask.distinct_values
         > (check_column_statistics.settings ->> 'min_distinct')::double precision

@@ -1,8 +1,7 @@
--- Sizes over time: how large the databases and the largest tables are, who grows, and when the disk
--- is full. Also TOAST, where large values hide from whoever looks at rows.
+-- Sizes over time: how large the databases and the largest tables are, and who grows. Also TOAST,
+-- where large values hide from whoever looks at rows.
 --
--- How large the disk is cannot be known from SQL. An admin tells it with the setting disk_bytes, or
--- an edge function records the probe `disk` with what the platform's management API says.
+-- Relies on: the schedule, which calls the collector.
 
 create table runbook.database_size (
   measured_at timestamptz not null,
@@ -176,177 +175,6 @@ values (
   '30 days',
   'Keeps the sizes of the databases, of the write-ahead log and of the 50 largest tables.'
 );
-
--- What is known of the disk: its size and what is used of it. The probe knows all files, the
--- setting leaves out logs and the system's own.
-create function runbook.disk_state(
-  max_age interval,
-  out size_bytes numeric,
-  out used_bytes numeric,
-  out source text
-)
-returns record
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_probe constant runbook.probe := runbook.fresh_probe('disk', disk_state.max_age);
-begin
-  if v_probe.ok then
-    disk_state.size_bytes := (v_probe.evidence ->> 'fs_size_bytes')::numeric;
-    disk_state.used_bytes := (v_probe.evidence ->> 'fs_used_bytes')::numeric;
-    disk_state.source := 'told by the platform at ' || runbook.utc_text(v_probe.seen_at);
-  end if;
-
-  if disk_state.size_bytes is null or disk_state.used_bytes is null then
-    select (stg.value #>> '{}')::numeric
-    into disk_state.size_bytes
-    from runbook.setting as stg
-    where stg.name = 'disk_bytes'
-      and jsonb_typeof(stg.value) = 'number';
-
-    if disk_state.size_bytes is null then
-      return;
-    end if;
-
-    disk_state.source := 'databases and write-ahead log against the setting disk_bytes';
-
-    select dsz.all_bytes + coalesce(dsz.wal_bytes, 0)
-    into disk_state.used_bytes
-    from runbook.database_size as dsz
-    where dsz.measured_at > clock_timestamp() - interval '3 hours'
-    order by dsz.measured_at desc
-    limit 1;
-
-    if disk_state.used_bytes is null then
-      select
-        current_setting('block_size')::numeric * sum(rel.relpages)
-        + coalesce(runbook.wal_bytes(), 0)
-      into disk_state.used_bytes
-      from pg_catalog.pg_class as rel
-      where rel.relkind in ('r', 'm', 'i', 't');
-
-      disk_state.source :=
-        'pages of this database and write-ahead log against the setting disk_bytes';
-    end if;
-  end if;
-end;
-$$;
-
-comment on function runbook.disk_state(interval) is
-'{size_bytes, used_bytes, source} of the disk; size_bytes is null where nobody told it.';
-revoke all on function runbook.disk_state(interval) from public;
-
--- How full the disk is, and when it will be.
---
--- Cost: one row of a probe or setting, and a week of hourly sizes.
--- Misses: what else lies on the disk, unless the platform tells; growth that begins today.
-create function runbook.check_disk_space(settings jsonb)
-returns runbook.check_result
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_disk constant record := runbook.disk_state(
-    make_interval(secs => (check_disk_space.settings ->> 'max_age_s')::double precision)
-  );
-  v_bytes_per_day numeric;
-  v_percent numeric;
-  v_days numeric;
-  v_severity text;
-begin
-  if v_disk.size_bytes is null or v_disk.size_bytes <= 0 then
-    return row(
-      null,
-      array[
-        runbook.not_applicable(
-          'disk_space',
-          'SQL cannot see how large the disk is. Tell it in bytes, like 8 GB: '
-          'select runbook.set_setting(''disk_bytes'', ''8589934592'');'
-        )
-      ]
-    )::runbook.check_result;
-  end if;
-
-  -- A straight line through the last week, if at least half a day is known.
-  select
-    case
-      when max(dsz.measured_at) - min(dsz.measured_at) >= interval '12 hours'
-        then 86400 * regr_slope(dsz.all_bytes, extract(epoch from dsz.measured_at))
-    end
-  into v_bytes_per_day
-  from runbook.database_size as dsz
-  where dsz.measured_at > clock_timestamp() - interval '7 days';
-
-  v_percent := round(100 * v_disk.used_bytes / v_disk.size_bytes, 1);
-
-  if v_bytes_per_day > 0 then
-    v_days := greatest(
-      0,
-      (
-        v_disk.size_bytes * (check_disk_space.settings ->> 'read_only_percent')::numeric / 100
-        - v_disk.used_bytes
-      ) / v_bytes_per_day
-    );
-  end if;
-
-  v_severity := case
-    when v_percent >= (check_disk_space.settings ->> 'critical')::numeric
-      or v_days <= (check_disk_space.settings ->> 'critical_days')::numeric then 'critical'
-    when v_percent >= (check_disk_space.settings ->> 'warning')::numeric
-      or v_days <= (check_disk_space.settings ->> 'warning_days')::numeric then 'warning'
-  end;
-
-  return runbook.check_answer(
-    v_percent,
-    case
-      when v_severity is not null
-        then row(
-          'disk_fills_up',
-          v_severity,
-          'disk',
-          format(
-            '%s of %s are used (%s %%).%s Make room (old rows, bloat, logs of cron) or take a '
-            'larger disk; at %s %% the platform makes the database read-only.',
-            pg_size_pretty(v_disk.used_bytes),
-            pg_size_pretty(v_disk.size_bytes),
-            v_percent,
-            case
-              when v_days < 3650 then format(
-                ' It grows by %s a day and is full on %s.',
-                pg_size_pretty(round(v_bytes_per_day)),
-                to_char(
-                  (clock_timestamp() + v_days::double precision * interval '1 day')
-                  at time zone 'UTC',
-                  'YYYY-MM-DD'
-                )
-              )
-              else ''
-            end,
-            check_disk_space.settings ->> 'read_only_percent'
-          ),
-          jsonb_build_object(
-            'used_bytes', v_disk.used_bytes,
-            'size_bytes', v_disk.size_bytes,
-            'bytes_per_day', round(v_bytes_per_day),
-            'days_left', round(v_days, 1)
-          ),
-          v_disk.source,
-          null,
-          null
-        )::runbook.finding
-    end
-  );
-end;
-$$;
-
-comment on function runbook.check_disk_space(jsonb) is
-'How full the disk is, in percent, where its size is known: disk_fills_up.';
-revoke all on function runbook.check_disk_space(jsonb) from public;
 
 -- Which of the largest tables grow fast, by what the collector kept.
 --
@@ -562,9 +390,8 @@ comment on function runbook.check_toast(jsonb) is
 'How many tables consist of large values mostly: toast_large.';
 revoke all on function runbook.check_toast(jsonb) from public;
 
--- Sources: 95 % is where Supabase makes a database read-only, and 90 % where it would enlarge a
--- paid project's disk by itself. Growth of 500 MB a week fills the 8 GB that a project begins with
--- in a season. TOAST of a gigabyte is more than the smallest instance has memory.
+-- Growth of 500 MB a week fills the 8 GB that a project begins with in a season. TOAST of a
+-- gigabyte is more than the smallest instance has memory.
 insert into runbook.check (
   name,
   title,
@@ -577,24 +404,6 @@ insert into runbook.check (
   codes
 )
 values
-  (
-    'disk_space',
-    'Disk space',
-    'How full the disk is, and when it will be by the growth of the last week.',
-    'runbook.check_disk_space',
-    500,
-    'storage',
-    '% used',
-    '{
-      "warning": 80,
-      "critical": 90,
-      "warning_days": 14,
-      "critical_days": 3,
-      "read_only_percent": 95,
-      "max_age_s": 7200
-    }',
-    '{"disk_fills_up": "The disk is nearly full, or will be within days."}'
-  ),
   (
     'table_growth',
     'Growth of tables',

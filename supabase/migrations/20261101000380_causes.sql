@@ -60,6 +60,7 @@ values
   ('slow-queries', 310, 'duplicate_indexes', 'duplicate_index'),
   ('slow-queries', 320, 'redundant_indexes', 'redundant_index'),
   ('slow-queries', 330, 'unused_indexes', 'unused_index'),
+  ('slow-queries', 340, 'disk_space', 'disk_used'),
 
   -- Memory that sessions hold.
   ('memory', 10, 'connections', 'connections_used_up'),
@@ -82,7 +83,8 @@ values
   -- More data than the plan has memory and disk for.
   ('memory', 170, 'cache_hit', 'cache_hit_low'),
   ('memory', 180, 'table_growth', 'table_grows_fast'),
-  ('memory', 190, 'disk_space', 'disk_fills_up');
+  ('memory', 190, 'disk_space', 'disk_fills_up'),
+  ('memory', 200, 'disk_space', 'disk_used');
 
 -- What the checks say about the causes of an issue, in the order of the causes; facts that ask for
 -- nothing come last. Of one cause ten are told, and then how many there are more.

@@ -29,7 +29,14 @@ begin
 
   if v_since > clock_timestamp() then
     perform runbook.refuse_problems(
-      '[{"path": "since", "message": "must not lie in the future"}]'
+      jsonb_build_array(
+        jsonb_build_object(
+          'path', 'since',
+          'message', format(
+            'must not lie in the future, as %s does', diagnose_since.params -> 'since'
+          )
+        )
+      )
     );
   end if;
 
@@ -47,10 +54,12 @@ begin
     stm.role_name,
     left(
       format(
-        '%s called it %s times since %s, %s ms each: %s %% of all statements'' time. %s',
+        '%s called it %s %s since %s, %s ms each: %s %% of all statements'' time. %s',
         stm.role_name,
         stm.calls,
-        runbook.utc_text(greatest(stm.counted_since, v_since)),
+        runbook.unit_text(stm.calls::text, 'times'),
+        -- Not since when it was asked: the snapshot before that, or all that was ever counted.
+        coalesce(runbook.utc_text(stm.counted_since), 'nobody knows when'),
         round(stm.mean_ms, 1),
         stm.percent_of_time,
         coalesce(stm.statement, 'Its text is not known any more.')

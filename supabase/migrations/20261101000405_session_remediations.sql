@@ -8,6 +8,7 @@ create type runbook.signalled_session as (
   pid integer,
   backend_start timestamptz,
   query_start timestamptz,
+  xact_start timestamptz,
   state text,
   is_running boolean,
   description text,
@@ -20,7 +21,8 @@ comment on type runbook.signalled_session is
 revoke all on type runbook.signalled_session from public;
 
 -- Why a session must not be signalled any more: it has ended, another has its number, it is our
--- own, it belongs to the server, or it no longer runs what was to be cancelled.
+-- own, it belongs to the server, it no longer runs what was to be cancelled, or it is no longer
+-- idle in the transaction (or outside of any) in which it was to be ended.
 create function runbook.backend_refusal(args jsonb)
 returns text
 language sql
@@ -31,6 +33,9 @@ as $$
   select case
     when (backend_refusal.args ->> 'pid')::integer = pg_backend_pid() then 'It is our own session.'
     when act.pid is null then 'The session has ended.'
+    when backend_refusal.args ? 'xact_start'
+      and act.xact_start is distinct from (backend_refusal.args ->> 'xact_start')::timestamptz
+      then 'The session has gone on since it was looked at.'
     when backend_refusal.args ? 'query_start' and (
       act.state like 'idle%'
       or act.query_start is distinct from (backend_refusal.args ->> 'query_start')::timestamptz
@@ -44,7 +49,7 @@ as $$
 $$;
 
 comment on function runbook.backend_refusal(jsonb) is
-'Why the session {pid, backend_start, query_start} must not be signalled, or null.';
+'Why the session {pid, backend_start, query_start, xact_start} must not be signalled, or null.';
 revoke all on function runbook.backend_refusal(jsonb) from public;
 
 -- Waits until a signal has had its effect, for two seconds; answers in how many milliseconds, or
@@ -123,7 +128,8 @@ declare
   v_signalled constant boolean := pg_terminate_backend(
     (terminate_backend.args ->> 'pid')::integer
   );
-  v_ms constant numeric := runbook.effect_of_signal(terminate_backend.args);
+  -- That its transaction is over does not say that it is gone.
+  v_ms constant numeric := runbook.effect_of_signal(terminate_backend.args - 'xact_start');
 begin
   if v_ms is null then
     raise exception 'Session % was told to end, and 2 s later it is still there.',
@@ -136,7 +142,8 @@ end;
 $$;
 
 comment on function runbook.terminate_backend(jsonb) is
-'The effect terminate_backend, for {pid, backend_start}. Raises RBEFF when the session lives on.';
+'The effect terminate_backend, for {pid, backend_start, xact_start}. Raises RBEFF when the session
+lives on.';
 revoke all on function runbook.terminate_backend(jsonb) from public;
 
 insert into runbook.effect (name, function, refusal_function, description, undo)
@@ -207,6 +214,7 @@ begin
     act.pid,
     act.backend_start,
     act.query_start,
+    act.xact_start,
     act.state,
     act.state is null or act.state not like 'idle%',
     format(
@@ -227,6 +235,7 @@ begin
     v_session.pid,
     v_session.backend_start,
     v_session.query_start,
+    v_session.xact_start,
     v_session.state,
     v_session.is_running,
     v_session.description,
@@ -368,7 +377,13 @@ declare
 begin
   return next runbook.effect_step(
     'terminate_backend',
-    jsonb_build_object('pid', v_session.pid, 'backend_start', v_session.backend_start),
+    jsonb_build_object('pid', v_session.pid, 'backend_start', v_session.backend_start)
+    -- One that does something is ended whatever it does next; one that idles, as it was seen: it
+    -- may serve somebody else by now.
+    || case
+      when v_session.is_running then '{}'
+      else jsonb_build_object('xact_start', v_session.xact_start)
+    end,
     format(
       'End %s. %s%s',
       v_session.description,

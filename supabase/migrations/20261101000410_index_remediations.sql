@@ -263,6 +263,54 @@ comment on function runbook.index_estimate(runbook.mendable_relation, text[], te
 'Size and time of a new index, as sentences.';
 revoke all on function runbook.index_estimate(runbook.mendable_relation, text[], text) from public;
 
+-- Refuses to drop an invalid index while something is being built on its table: it may be just that
+-- index, which is invalid until it is ready, or the one that mends it.
+create function runbook.refuse_index_under_way(index oid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_name constant text := runbook.relation_name(refuse_index_under_way.index);
+  v_pid integer;
+  v_text text;
+begin
+  perform pg_stat_clear_snapshot();
+
+  select
+    prg.pid,
+    case
+      when prg.index_relid = idx.indexrelid then format('%s is being built.', v_name)
+      else format(
+        '%s is invalid, and an index of its table %s is being built right now.',
+        v_name,
+        runbook.relation_name(idx.indrelid)
+      )
+    end
+  into v_pid, v_text
+  from pg_catalog.pg_index as idx
+  inner join pg_catalog.pg_stat_progress_create_index as prg on prg.relid = idx.indrelid
+    and prg.datname = current_database()
+  where idx.indexrelid = refuse_index_under_way.index
+  order by prg.index_relid = idx.indexrelid desc
+  limit 1;
+
+  if found then
+    perform runbook.refuse_change_of(
+      '55000',
+      v_text,
+      format('Wait until it is built, or cancel-query the session that builds it, %s.', v_pid)
+    );
+  end if;
+end;
+$$;
+
+comment on function runbook.refuse_index_under_way(oid) is
+'Raises 55000 for an invalid index while an index of its table is being built.';
+revoke all on function runbook.refuse_index_under_way(oid) from public;
+
 -- Declares an index built concurrently. An index of the same columns that is valid makes it
 -- needless; one that a broken build left behind is dropped first.
 create function runbook.create_index(params jsonb)
@@ -307,6 +355,8 @@ begin
   v_left_behind := runbook.index_on(v_found.relation, v_attnums, v_method, false);
 
   if v_left_behind is not null then
+    perform runbook.refuse_index_under_way(v_left_behind);
+
     return next runbook.statement_step(
       'drop_index',
       jsonb_build_object('index', runbook.relation_name(v_left_behind)),
@@ -345,7 +395,7 @@ $$;
 
 comment on function runbook.create_index(jsonb) is
 'Declares an index on columns of a table {table, columns, method}, built concurrently. Raises P0002,
-22023, 42501 and 0A000 for what has no index or is not the project''s.';
+22023, 42501 and 0A000 for what has no index or is not the project''s, 55000 while it is being built.';
 revoke all on function runbook.create_index(jsonb) from public;
 
 -- Whether the checks say that an index does the work of another one.
@@ -536,16 +586,8 @@ begin
     perform runbook.refuse_needed_index(v_found.relation, v_found.name);
   end if;
 
-  if not v_is_valid and exists (
-    select
-    from pg_catalog.pg_stat_progress_create_index as prg
-    where prg.index_relid = v_found.relation
-  ) then
-    perform runbook.refuse_change_of(
-      '55000',
-      format('%s is being built.', v_found.name),
-      'Wait until it is built, or cancel-query the session that builds it.'
-    );
+  if not v_is_valid then
+    perform runbook.refuse_index_under_way(v_found.relation);
   end if;
 
   return next runbook.statement_step(

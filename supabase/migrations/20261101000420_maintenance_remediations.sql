@@ -85,10 +85,15 @@ begin
       )
     ),
     format(
-      'Remove the dead rows of %s: about %s, in a table of %s.',
+      'Remove the dead rows of %s: about %s%s.',
       v_found.name,
       pg_stat_get_dead_tuples(v_found.relation),
-      runbook.size_text(v_found.pages * current_setting('block_size')::numeric)
+      -- no pages: nobody has counted them yet, and asking for the size would lock the table
+      case
+        when v_found.pages > 0 then ', in a table of '
+          || runbook.size_text(v_found.pages * current_setting('block_size')::numeric)
+        else ''
+      end
     )
   );
 end;

@@ -185,7 +185,10 @@ begin
       format(
         'The table %s is there and was not made for %s.', (archive_obstacle.shape).target, v_name
       ),
-      'Rename it.'
+      format(
+        'Rename or move it: alter table %s rename to …; what is in it stays.',
+        (archive_obstacle.shape).target
+      )
     ];
   end if;
 
@@ -347,6 +350,9 @@ declare
   v_column constant text := archive_rows.params ->> 'column';
   v_cutoff constant timestamptz := (archive_rows.params ->> 'older_than')::timestamptz;
   v_batch_rows constant integer := coalesce((archive_rows.params ->> 'batch_rows')::integer, 1000);
+  v_triggers_are_known constant boolean := coalesce(
+    (archive_rows.params -> 'acknowledge_triggers')::boolean, false
+  );
   v_shape runbook.archived_table;
   v_obstacle text[];
   v_count bigint;
@@ -394,11 +400,7 @@ begin
     );
   end if;
 
-  v_obstacle := runbook.archive_obstacle(
-    v_found,
-    v_shape,
-    coalesce((archive_rows.params -> 'acknowledge_triggers')::boolean, false)
-  );
+  v_obstacle := runbook.archive_obstacle(v_found, v_shape, v_triggers_are_known);
 
   if v_obstacle is not null then
     perform runbook.refuse_change_of('55000', v_obstacle[1], v_obstacle[2]);
@@ -414,6 +416,7 @@ begin
         'column', v_column,
         'cutoff', v_cutoff,
         'batch_rows', v_batch_rows,
+        'triggers_are_known', v_triggers_are_known,
         'side_effects', runbook.archive_side_effects(v_found, v_shape.target)
       ),
       format(

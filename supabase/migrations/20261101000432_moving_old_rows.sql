@@ -244,13 +244,23 @@ declare
   v_cutoff constant timestamptz := (archive_batch.args ->> 'cutoff')::timestamptz;
   v_pass constant integer := coalesce((archive_batch.cursor ->> 'pass')::integer, 1);
   v_moved bigint := coalesce((archive_batch.cursor ->> 'moved')::bigint, 0);
+  v_obstacle text[];
   v_batch jsonb;
   v_left bigint;
   v_found bigint;
 begin
-  if archive_batch.cursor is null then
-    perform runbook.prepare_archive(v_shape);
+  -- The table is the application's, and may have changed since the plan and since the last batch.
+  v_obstacle := runbook.archive_obstacle(
+    runbook.relation_to_change(v_shape.source),
+    v_shape,
+    coalesce((archive_batch.args -> 'triggers_are_known')::boolean, false)
+  );
+
+  if v_obstacle is not null then
+    raise exception '%', v_obstacle[1] using errcode = 'RBEFF', hint = v_obstacle[2];
   end if;
+
+  perform runbook.prepare_archive(v_shape);
 
   v_batch := runbook.move_old_rows(
     v_shape,
@@ -316,16 +326,27 @@ begin
     'rows', 0,
     'cursor', jsonb_build_object(
       'pass', v_pass, 'moved', v_moved, 'archived', v_found, 'left_locked', v_left
-    )
+    ) || case
+      when v_left > 0 then jsonb_build_object(
+        'note', format(
+          '%s old rows are still in %s: somebody had them locked. Send archive-rows again.',
+          v_left,
+          v_shape.source
+        )
+      )
+      else '{}'
+    end
   );
 end;
 $$;
 
 comment on function runbook.archive_batch(jsonb, jsonb) is
-'The batch archive_rows, for {table, column, cutoff, batch_rows}.';
+'The batch archive_rows, for {table, column, cutoff, batch_rows, triggers_are_known}. Raises RBEFF
+where the table has become one that is not archived, and where rows are kept back.';
 revoke all on function runbook.archive_batch(jsonb, jsonb) from public;
 
--- Brings one batch of archived rows back, in the order of the key: {deleted, inserted}.
+-- Brings one batch of archived rows back, in the order of the key: {deleted, inserted, changed}.
+-- Those that the application's triggers have changed on the way are counted, by their text.
 --
 -- The application's triggers fire below it, so it has the API's path.
 create function runbook.bring_rows_back(
@@ -362,11 +383,19 @@ begin
        insert into %5$s (%6$s) overriding system value
        select %6$s
        from gone
-       returning 1
+       returning row(%6$s)::text as content
      )
      select pg_catalog.jsonb_build_object(
        ''deleted'', (select count(*) from gone),
-       ''inserted'', (select count(*) from back)
+       ''inserted'', (select count(*) from back),
+       ''changed'', (
+         select count(*)
+         from (
+           select back.content from back
+           except all
+           select row(%6$s)::text from gone
+         ) as other
+       )
      )',
     bring_rows_back.shape.target,
     runbook.column_list(pg_catalog.to_jsonb(bring_rows_back.shape.key_columns), '{}', 'arc.'),
@@ -383,7 +412,7 @@ end;
 $$;
 
 comment on function runbook.bring_rows_back(runbook.archived_table, bigint, integer, text[]) is
-'Moves one batch of rows from the archive back: {deleted, inserted}.';
+'Moves one batch of rows from the archive back: {deleted, inserted, changed}.';
 revoke all on function runbook.bring_rows_back(runbook.archived_table, bigint, integer, text[])
 from public;
 
@@ -414,6 +443,12 @@ begin
     raise exception '% rows left % and % came to %.',
       v_batch -> 'deleted', v_shape.target, v_batch -> 'inserted', v_shape.source
       using errcode = 'RBEFF', hint = 'Nothing was moved. A trigger or rule keeps rows back.';
+  elsif v_batch -> 'changed' <> '0' then
+    raise exception 'Of % rows that came back to % a trigger has changed %.',
+      v_batch -> 'inserted', v_shape.source, v_batch -> 'changed'
+      using
+        errcode = 'RBEFF',
+        hint = 'Nothing of this batch was moved. Disable the trigger, and undo the run again.';
   end if;
 
   return jsonb_build_object(
@@ -428,45 +463,101 @@ comment on function runbook.unarchive_batch(jsonb, jsonb) is
 'The batch that takes archive_rows back.';
 revoke all on function runbook.unarchive_batch(jsonb, jsonb) from public;
 
--- How many archived rows of a run have their keys taken by new rows of the table.
+-- The unique indexes of a table by which archived rows of a run meet rows that are there now, with
+-- how many do: [{index, rows}]. One on expressions or with a condition is left to the batches.
 --
 -- It runs the application's operators, so it has the API's path.
-create function runbook.count_taken_keys(shape runbook.archived_table, run_id bigint)
-returns bigint
+create function runbook.taken_keys(shape runbook.archived_table, run_id bigint)
+returns jsonb
 language plpgsql
 stable
 security invoker
 set search_path = public, extensions, pg_temp
 as $$
 declare
-  v_keys constant jsonb := pg_catalog.to_jsonb(count_taken_keys.shape.key_columns);
+  v_index record;
   v_count bigint;
+  v_taken jsonb := '[]';
 begin
-  execute pg_catalog.format(
-    'select count(*)
-     from %s as arc
-     inner join only %s as src on (%s) = (%s)
-     where arc.runbook_run = $1',
-    count_taken_keys.shape.target,
-    count_taken_keys.shape.source,
-    runbook.column_list(v_keys, '{}', 'src.'),
-    runbook.column_list(v_keys, '{}', 'arc.')
-  )
-  into v_count
-  using count_taken_keys.run_id;
+  for v_index in
+    select
+      runbook.relation_name(idx.indexrelid) as name,
+      pg_catalog.string_agg(
+        pg_catalog.format(
+          case when idx.indnullsnotdistinct then '%s is not distinct from %s' else '%s = %s' end,
+          'src.' || pg_catalog.quote_ident(att.attname),
+          'arc.' || pg_catalog.quote_ident(att.attname)
+        ),
+        ' and '
+      ) as condition
+    from pg_catalog.pg_index as idx
+    cross join lateral pg_catalog.unnest(idx.indkey::smallint[]) with ordinality
+      as part (attnum, position)
+    inner join pg_catalog.pg_attribute as att on att.attrelid = idx.indrelid
+      and att.attnum = part.attnum
+    inner join pg_catalog.pg_attribute as kept on kept.attname = att.attname
+      and kept.attrelid = pg_catalog.to_regclass(taken_keys.shape.target)
+      and not kept.attisdropped
+    where idx.indrelid = taken_keys.shape.relation
+      and idx.indisunique
+      and idx.indisvalid
+      and idx.indpred is null
+      and idx.indexprs is null
+      and part.position <= idx.indnkeyatts
+    group by idx.indexrelid, idx.indisprimary, idx.indnkeyatts
+    -- One on a column that was added since is met by nothing.
+    having count(*) = idx.indnkeyatts
+    order by idx.indisprimary desc, name
+  loop
+    execute pg_catalog.format(
+      'select count(*) from %s as arc
+       where arc.runbook_run = $1 and exists (select from only %s as src where %s)',
+      taken_keys.shape.target,
+      taken_keys.shape.source,
+      v_index.condition
+    )
+    into v_count
+    using taken_keys.run_id;
 
-  return v_count;
+    if v_count > 0 then
+      v_taken := v_taken
+        || pg_catalog.jsonb_build_object('index', v_index.name, 'rows', v_count);
+    end if;
+  end loop;
+
+  return v_taken;
 end;
 $$;
 
-comment on function runbook.count_taken_keys(runbook.archived_table, bigint) is
-'How many archived rows of a run cannot come back, since their keys are taken.';
-revoke all on function runbook.count_taken_keys(runbook.archived_table, bigint) from public;
+comment on function runbook.taken_keys(runbook.archived_table, bigint) is
+'Archived rows of a run that cannot come back, since their unique values are taken: [{index, rows}].';
+revoke all on function runbook.taken_keys(runbook.archived_table, bigint) from public;
 
--- What keeps archived rows from coming back: some are no longer in the archive, rows of their key
--- are in the table again, or the table has lost columns that they hold.
+-- How many rows of a run earlier undos have brought back before they broke off.
+create function runbook.count_rows_back(run_id bigint)
+returns bigint
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(sum((stp.progress #>> '{cursor,moved}')::bigint), 0)
+  from runbook.run as run
+  inner join runbook.step as stp on stp.run_id = run.id
+  where run.undo_of = count_rows_back.run_id
+    and stp.kind = 'batch'
+    and stp.state in ('failed', 'abandoned');
+$$;
+
+comment on function runbook.count_rows_back(bigint) is
+'Rows of a run that are back already, by undos that broke off.';
+revoke all on function runbook.count_rows_back(bigint) from public;
+
+-- What keeps archived rows from coming back: some are no longer in the archive, their unique values
+-- are taken in the table, or the table has lost columns that they hold. What an undo that broke off
+-- has brought back is no difference.
 --
--- Cost: joins the run's rows with the table by its key.
+-- Cost: joins the run's rows with the table by each of its unique indexes.
 create function runbook.unarchive_differences(args jsonb)
 returns jsonb
 language plpgsql
@@ -481,11 +572,10 @@ declare
   v_run_id constant bigint := (unarchive_differences.args ->> 'undoes_run')::bigint;
   v_moved constant bigint := coalesce(
     (unarchive_differences.args #>> '{undoes,cursor,moved}')::bigint, 0
-  );
+  ) - runbook.count_rows_back(v_run_id);
   v_found constant bigint := runbook.count_archived_rows(v_shape.target, v_run_id);
   v_differences jsonb := '[]';
   v_column text;
-  v_taken bigint;
 begin
   if v_found <> v_moved then
     return jsonb_build_array(
@@ -511,19 +601,29 @@ begin
   end loop;
 
   if v_found > 0 and v_differences = '[]' then
-    v_taken := runbook.count_taken_keys(v_shape, v_run_id);
-
-    if v_taken > 0 then
-      v_differences := jsonb_build_array(
+    select coalesce(
+      jsonb_agg(
         jsonb_build_object(
           'relation', v_shape.source,
           'key', null,
           'column', null,
           'left', 0,
-          'now', format('%s rows with the keys of archived ones', v_taken)
+          'now', format(
+            '%s with the values of archived rows in %s',
+            case tkn.content ->> 'rows'
+              when '1' then 'one row'
+              else tkn.content ->> 'rows' || ' rows'
+            end,
+            tkn.content ->> 'index'
+          )
         )
-      );
-    end if;
+        order by tkn.position
+      ),
+      '[]'
+    )
+    into v_differences
+    from jsonb_array_elements(runbook.taken_keys(v_shape, v_run_id)) with ordinality
+      as tkn (content, position);
   end if;
 
   return v_differences;

@@ -83,8 +83,9 @@ comment on function runbook.check_collectors(jsonb) is
 'How many collectors do not keep their figures: collector_failed, collector_late.';
 revoke all on function runbook.check_collectors(jsonb) from public;
 
--- What does the schedule cost? Percent of one processor core, from what each check and collector
--- last took and how often it is due.
+-- What does the schedule cost? Percent of the time for which it runs, from what each check and
+-- collector last took and how often it is due. SQL sees no processor time: on a server that is busy
+-- this is more than they use of one core.
 --
 -- Cost: one row of runbook.check_state and runbook.collector_state each.
 -- Misses: the tick itself and what answers requests; what the checks cost other sessions; which
@@ -119,9 +120,9 @@ as $$
         'warning',
         'runbook',
         format(
-          'The checks and collectors of the runbook use up to %s %% of one processor core: that is '
-          'by the clock, so on a busy server it is less. The dearest checks: %s. Their groups'' '
-          'cadence is in runbook.check_group.',
+          'The checks and collectors of the runbook run for %s %% of the time, by the clock (waiting '
+          'for a busy server counts). The dearest checks: %s. Their groups'' cadence is in '
+          'runbook.check_group.',
           cost.percent,
           dearest.names
         ),
@@ -181,7 +182,7 @@ as $$
 $$;
 
 comment on function runbook.check_own_cost(jsonb) is
-'Percent of one core that the schedule uses: schedule_expensive, check_quarantined.';
+'Percent of the time for which the schedule runs: schedule_expensive, check_quarantined.';
 revoke all on function runbook.check_own_cost(jsonb) from public;
 
 insert into runbook.check (
@@ -213,14 +214,14 @@ values
   (
     'own_cost',
     'Cost of the runbook',
-    'The share of one processor core that the scheduled checks and collectors use.',
+    'How much of the time the scheduled checks and collectors run, by the clock.',
     'runbook.check_own_cost',
     80,
     'runbook',
-    '% of one core',
+    '% of the time',
     '{"warning_percent": 1}',
     '{
-      "schedule_expensive": "The schedule uses warning_percent of one core or more.",
+      "schedule_expensive": "The schedule runs for warning_percent of the time or more.",
       "check_quarantined": "A check was cancelled for being too slow and has not passed since."
     }'
   );

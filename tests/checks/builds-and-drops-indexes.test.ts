@@ -11,6 +11,7 @@ import {
   openDatabase,
   runIdOf,
 } from "../http/runbook-client.ts";
+import { collect, tick } from "../setup/schedule.ts";
 
 const sql = openDatabase();
 const holders = postgres(inject("databaseUrl"), { max: 4, onnotice: () => {} });
@@ -53,7 +54,7 @@ async function indexes(): Promise<Record<string, boolean>> {
 async function ended(id: number): Promise<Record<string, unknown>> {
   const read = async (): Promise<Record<string, unknown>> =>
     (await call("remediation-runs", { headers, json: { id } })).body;
-  await expect.poll(async () => (await read())["state"], { timeout: 20_000 }).not.toBe("applying");
+  await expect.poll(async () => (await read())["state"], { timeout: 60_000 }).not.toBe("applying");
   return await read();
 }
 
@@ -105,7 +106,10 @@ describe("create-index", () => {
     expectRefusal(await call("create-index", { headers, json: users }), 409, "REFUSED");
     const method = await call("create-index", { headers, json: { ...build, method: "x", dry_run: true } });
     expect(method.body["details"]).toEqual([
-      { path: "method", message: "must be one of btree, hash, gin, gist, spgist, brin" },
+      {
+        path: "method",
+        message: expect.stringMatching(/^must be one of btree, hash, gin, gist, spgist, brin, not /),
+      },
     ]);
   });
 
@@ -147,14 +151,35 @@ describe("create-index", () => {
     await expect.poll(indexes).toEqual({ [name]: false });
 
     await letTimePass(sql, { id, state: "applying" });
-    const tick = async (): Promise<unknown> => {
-      await sql`select runbook.tick()`;
+    const stateAfterTick = async (): Promise<unknown> => {
+      await tick(sql);
       return (await call("remediation-runs", { headers, json: { id } })).body["state"];
     };
-    await expect.poll(tick, { timeout: 25_000, interval: 1000 }).toBe("abandoned");
+    await expect.poll(stateAfterTick, { timeout: 60_000, interval: 1000 }).toBe("abandoned");
     expect(await indexes()).toEqual({});
     const run = await ended(id);
     expect(JSON.stringify(run)).toMatch(/was dropped/);
+  });
+
+  it("leaves an index alone that somebody else is building", async () => {
+    const release = await hold(holders, (holder) => holder.unsafe(`delete from ${table} where id = 1`));
+    const building = holders
+      .unsafe(`create index concurrently "by hand" on ${table} ("Spälte ""x""")`)
+      .execute();
+    await expect.poll(indexes).toEqual({ "by hand": false });
+    for (const [endpoint, json] of [
+      ["create-index", build],
+      ["drop-index", { index: `"we'ird ""Näme"""."by hand"` }],
+    ] as const) {
+      const plan = await call(endpoint, { headers, json: { ...json, dry_run: true } });
+      expectRefusal(plan, 409, "REFUSED");
+      expect(plan.body["message"]).toMatch(/"by hand" is being built\.$/);
+    }
+    await release();
+    await building;
+    expect(await indexes()).toEqual({ "by hand": true });
+    const needless = await call("create-index", { headers, json: { ...build, dry_run: true } });
+    expect(needless.body).toMatchObject({ state: "no_op" });
   });
 
   it("drops what an earlier build left behind before it builds", async () => {
@@ -179,7 +204,8 @@ describe("drop-index", () => {
   const index = `"we'ird ""Näme"""."ünused;"`;
 
   beforeEach(async () => {
-    // As before the first hourly look, from which on a new index is known to be new.
+    // As before the first hourly look, from which on a new index is known to be new; the next is an hour away.
+    await collect(sql, "usage");
     await sql`delete from runbook.usage_snapshot where true`;
     await sql.unsafe(`create index "ünused;" on ${table} ("Spälte ""x""") where id > 5`);
   });

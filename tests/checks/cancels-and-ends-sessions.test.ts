@@ -81,7 +81,10 @@ describe("cancel-query", () => {
     );
     await inState(sql, session.pid, "active");
     const applied = await call("cancel-query", { headers: operator, json: { pid: session.pid, reason } });
-    expect(applied.status).toBe(500);
+    expect(applied).toMatchObject({
+      status: 500,
+      body: { code: "RUN_FAILED", hint: expect.stringContaining("terminate-connection") },
+    });
     expect(applied.body["message"]).toMatch(/runs the same statement/);
     await sql`select pg_terminate_backend(${session.pid})`;
     expect(await ended).not.toBe("done");
@@ -132,6 +135,24 @@ describe("terminate-connection", () => {
     expect(await isAlive(sql, session.pid)).toBe(true);
   });
 
+  it.each([
+    ["idle in a transaction", "begin", "commit; begin; select 1"],
+    ["idle in a transaction that is over since", "begin", "commit"],
+    ["idle", "select 1", "begin"],
+  ])("leaves a session alone that was planned as %s and has gone on", async (_name, first, then) => {
+    const session = await openSession("cures gone on");
+    await session.sql.unsafe(first).simple();
+    const json = { pid: session.pid, backend_start: session.backendStart };
+    const plan = await call("terminate-connection", { headers: admin, json: { ...json, dry_run: true } });
+    await session.sql.unsafe(then).simple();
+    const applied = await call("terminate-connection", {
+      headers: { ...admin, "idempotency-key": crypto.randomUUID() },
+      json: { ...json, reason, plan_hash: plan.body["plan_hash"] },
+    });
+    expectRefusal(applied, 409, "PLAN_CHANGED");
+    expect(await isAlive(sql, session.pid)).toBe(true);
+  });
+
   it("says how many wait behind the session, in the second row too", async () => {
     const [first, second, third] = [
       await openSession("cures head"),
@@ -156,11 +177,16 @@ describe("terminate-connection", () => {
   it("is done once when two ask at the same time", async () => {
     const session = await openSession("cures twice");
     const json = { pid: session.pid, reason };
-    const answers = await Promise.all([
-      applyPlanned("terminate-connection", { headers: admin, json }),
-      applyPlanned("terminate-connection", { headers: admin, json }),
-    ]);
-    const statuses = answers.map(({ applied }) => applied.status).sort();
+    const plan = await call("terminate-connection", { headers: admin, json: { ...json, dry_run: true } });
+    const answers = await Promise.all(
+      [1, 2].map(() =>
+        call("terminate-connection", {
+          headers: { ...admin, "idempotency-key": crypto.randomUUID() },
+          json: { ...json, plan_hash: plan.body["plan_hash"] },
+        }),
+      ),
+    );
+    const statuses = answers.map(({ status }) => status).sort();
     expect(statuses[0]).toBe(200);
     expect([404, 409, 503]).toContain(statuses[1]);
     const runs = await sql`

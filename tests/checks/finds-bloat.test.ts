@@ -1,11 +1,13 @@
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, expect, inject, it } from "vitest";
+import { collect } from "../setup/schedule.ts";
 import { entryOf, findingsOf, flushCounters } from "./findings-of.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
 const other = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
 
 beforeAll(async () => {
+  await collect(sql, "bloat");
   // Small tables tell the story too, where small waste counts.
   await sql`select runbook.tune_check('bloat', '{"wasted_bytes": 1000000}')`;
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { collect } from "../setup/schedule.ts";
 import { ask, connectAs, flush, found } from "./laboratory.ts";
 
 const sql = connectAs("postgres");
@@ -12,6 +13,7 @@ async function tuneWindow(days: number | null): Promise<void> {
 }
 
 beforeAll(async () => {
+  await collect(sql, "usage");
   await sql`delete from runbook.usage_snapshot where id is not null`;
   await sql`delete from runbook.index_usage where index is not null`;
   await sql.unsafe(`

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { asker, connectAs, openSession, pause, runCheck, untilWaiting } from "./sessions.ts";
+import { asker, connectAs, openSession, pause, runCheck, untilAtWork, untilWaiting } from "./sessions.ts";
 
 beforeAll(async () => {
   await asker`create schema checks_test`;
@@ -19,7 +19,7 @@ describe("idle_in_transaction", () => {
     await idle.sql`select 1`;
     const atWork = await openSession("postgres");
     void atWork.start("begin; select pg_sleep(20)");
-    await pause(300);
+    await untilAtWork(atWork, 300);
     const moment = await openSession("postgres");
     await moment.sql`begin`;
     expect(await runCheck("idle_in_transaction", { after_s: 30 })).toMatchObject({
@@ -86,7 +86,7 @@ describe("long_queries", () => {
   it("names a statement at work with the cure that ends it", async () => {
     const session = await openSession("postgres", "report");
     const ended = session.start("select pg_sleep(20), 'Jan', 7");
-    await pause(400);
+    await untilAtWork(session, 300);
     const { findings } = await runCheck("long_queries", soon);
     expect(findings).toMatchObject([
       {
@@ -117,7 +117,7 @@ describe("long_queries", () => {
     void refresher.start("refresh materialized view checks_test.slow");
     const dump = await openSession("postgres", "pg_dump");
     void dump.start("select pg_sleep(20)");
-    await pause(400);
+    for (const session of [job, run, waiter, refresher, dump]) await untilAtWork(session, 300);
     expect(await runCheck("long_queries", soon)).toMatchObject({ status: "ok", findings: [] });
     const { findings } = await runCheck("long_queries", { ...soon, job_after_s: 0.2 });
     expect(findings).toMatchObject([{ subject: `pid ${job.pid}` }]);
@@ -137,7 +137,7 @@ describe("long_transactions", () => {
     await pause(1300);
     void session.start("select pg_sleep(20)");
     void dump.start("select pg_sleep(20)");
-    await pause(100);
+    for (const each of [session, dump]) await untilAtWork(each, 0);
     const entry = await runCheck("long_transactions", soon);
     expect(entry.findings).toMatchObject([
       { code: "long_transaction", severity: "warning", subject: `pid ${session.pid}` },

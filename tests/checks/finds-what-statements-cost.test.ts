@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { collect } from "../setup/schedule.ts";
 import { ask, connectAs, flush, found } from "./laboratory.ts";
 
 const sql = connectAs("postgres");
@@ -14,6 +15,7 @@ async function repeat(client: typeof sql, times: number, text: string): Promise<
 }
 
 beforeAll(async () => {
+  await collect(sql, "statements");
   await sql.unsafe(`
     create schema cost_lab;
     grant usage on schema cost_lab to anon;

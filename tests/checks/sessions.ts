@@ -107,14 +107,34 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Waits until so many sessions wait for a lock. */
+const patience = 20_000;
+
+/** Waits until so many of the test's sessions wait for a lock: the stack's own may do so for a moment, too. */
 export async function untilWaiting(count: number): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + patience;
   for (;;) {
     const [row] = await asker<{ count: number }[]>`
-      select count(*)::integer as count from pg_catalog.pg_locks as lck where not lck.granted`;
+      select count(distinct lck.pid)::integer as count
+      from pg_catalog.pg_locks as lck
+      where not lck.granted and lck.pid = any(${opened.map(({ pid }) => pid)}::integer[])`;
     if ((row?.count ?? 0) >= count) return;
     if (Date.now() > deadline) throw new Error(`Only ${row?.count} of ${count} sessions wait.`);
+    await pause(50);
+  }
+}
+
+/** Waits until a session has been at its present statement for so long. */
+export async function untilAtWork({ pid }: Session, ms: number): Promise<void> {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    const [row] = await asker`
+      select act.state, clock_timestamp() - act.query_start as since
+      from pg_catalog.pg_stat_activity as act
+      where act.pid = ${pid}
+        and act.state = 'active'
+        and act.query_start < clock_timestamp() - ${ms} * interval '1 ms'`;
+    if (row !== undefined) return;
+    if (Date.now() > deadline) throw new Error(`Session ${pid} was not at work for ${ms} ms.`);
     await pause(50);
   }
 }

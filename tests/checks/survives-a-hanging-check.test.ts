@@ -1,7 +1,10 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { switchOff } from "../setup/schedule.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
+// Hooks of the end run the last first.
+afterAll(() => sql.end({ timeout: 1 }));
 
 /** What the schedule last kept of the checks of this test, by their names. */
 async function states(): Promise<Record<string, postgres.Row>> {
@@ -31,14 +34,10 @@ async function makeDue(): Promise<void> {
   await sql`update runbook.check_state set due_at = clock_timestamp() where check_name like 'hanging\_%'`;
 }
 
-/** Switches the stack's own schedule of the checks, which would meet these checks too. */
-async function switchJob(isActive: boolean): Promise<void> {
-  await sql`
-    select cron.alter_job(jobid, active := ${isActive}) from cron.job where jobname = 'runbook-checks'`;
-}
+// The stack's own schedule would meet these checks and collectors, too.
+switchOff(sql, "runbook-checks", "runbook-collect");
 
 beforeAll(async () => {
-  await switchJob(false);
   await sql`create schema hanging_test`;
   await sql`create table hanging_test.mood (seconds double precision)`;
   await sql`insert into hanging_test.mood values (60)`;
@@ -69,8 +68,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await sql`delete from runbook.check where name like 'hanging\_%'`;
   await sql`drop schema hanging_test cascade`;
-  await switchJob(true);
-  await sql.end({ timeout: 1 });
 });
 
 describe("the job of the checks", () => {

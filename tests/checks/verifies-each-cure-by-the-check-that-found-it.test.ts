@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
+import { untilNobodySeesTheDead } from "../../scripts/lab/until-nobody-sees-the-dead.ts";
 import { applyPlanned, bearer, call, newPerson, openDatabase, runIdOf } from "../http/runbook-client.ts";
 import { begin, inState, openSession } from "./second-session.ts";
 
@@ -59,7 +60,7 @@ async function cure(check: string, code: string, about: string): Promise<void> {
   const id = runIdOf(applied);
   const read = async (): Promise<Record<string, unknown>> =>
     (await call("remediation-runs", { headers, json: { id } })).body;
-  await expect.poll(async () => (await read())["state"], { timeout: 20_000 }).not.toBe("applying");
+  await expect.poll(async () => (await read())["state"], { timeout: 60_000 }).not.toBe("applying");
   expect(await read()).toMatchObject({
     state: "succeeded",
     verification: { status: "verified", still_there: [], skipped: [] },
@@ -103,6 +104,7 @@ it("dead rows that are removed", async () => {
   await sql`insert into verify_test.dead select n, 'x' from generate_series(1, 20000) as n`;
   await sql`analyze verify_test.dead`;
   await sql`delete from verify_test.dead where id > 5000`;
+  await untilNobodySeesTheDead(sql);
   await cure("dead_rows", "dead_rows_pile_up", "verify_test.dead");
 });
 

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { collect } from "../setup/schedule.ts";
 import { asker, openSession, pause, runCheck } from "./sessions.ts";
 
 const at_once = { inactive_after_s: 0 };
@@ -10,7 +11,10 @@ async function dropSlots(): Promise<void> {
     where slt.slot_name like 'checks\\_test%' and not slt.active`;
 }
 
-beforeAll(() => asker`delete from runbook.counter_snapshot where true`);
+beforeAll(async () => {
+  await collect(asker, "database_counters");
+  await asker`delete from runbook.counter_snapshot where true`;
+});
 afterEach(dropSlots);
 afterAll(() => asker`delete from runbook.counter_snapshot where true`);
 

@@ -20,7 +20,9 @@ describe.each([
   it("refuses parameters, and whoever has no credentials", async () => {
     const answer = await call(endpoint, { json: { table: "x" }, headers: secretKey() });
     expectRefusal(answer, 400, "INVALID_BODY");
-    expect(answer.body["details"]).toEqual([{ path: "table", message: "is not a known parameter" }]);
+    expect(answer.body["details"]).toEqual([
+      { path: "table", message: expect.stringMatching(/^is not a known parameter; /) },
+    ]);
     expectRefusal(await call(endpoint, { json: {} }), 401, "UNAUTHENTICATED");
   });
 

@@ -85,7 +85,7 @@ it("lifts a ban, the person signs in, and the undo bans for the rest of the time
   });
   expect(undone.applied.status).toBe(200);
   expect(undone.applied.body).toMatchObject({ state: "succeeded", run: { undo_of: runIdOf(applied) } });
-  expect(Math.abs((await bannedUntil()) - until)).toBeLessThan(10_000);
+  expect(Math.abs((await bannedUntil()) - until)).toBeLessThan(60_000);
   await expect(signIn(person.email)).rejects.toMatchObject({ code: "user_banned" });
 });
 
@@ -106,7 +106,7 @@ it("sends the confirmation mail again, but not within Auth's own interval", asyn
   const sent = await call("resend-confirmation", { headers, json });
   expect({ status: sent.status, state: sent.body["state"] }).toEqual({ status: 200, state: "succeeded" });
   const [user] = await sql`
-    select confirmation_sent_at > now() - interval '10 seconds' as is_new from auth.users where id = ${id}`;
+    select confirmation_sent_at > now() - interval '1 minute' as is_new from auth.users where id = ${id}`;
   expect(user).toEqual({ is_new: true });
   expectRefusal(await call("resend-confirmation", { headers, json }), 429, "TOO_SOON");
 });

@@ -1,6 +1,7 @@
 import { beforeAll, expect, inject, it } from "vitest";
 import { z } from "zod";
 import { serveRemediation } from "../../supabase/functions/_shared/serve-remediation.ts";
+import { waitingFor } from "./interruptions.ts";
 import { bearer, call, newPerson, openDatabase, runIdOf } from "./runbook-client.ts";
 import { partsOn, requestTo } from "./worker-on.ts";
 
@@ -73,16 +74,11 @@ it("gives the answer that was lost to the same request again", async () => {
       body: JSON.stringify(json),
       signal: hangUp.signal,
     });
-    await expect
-      .poll(
-        () => sql`select from pg_stat_activity where wait_event_type = 'Lock'`.then((rows) => rows.length),
-        { timeout: 10_000 },
-      )
-      .toBe(1);
+    await waitingFor(sql, "runbook unblock-login");
     hangUp.abort();
     await expect(lost).rejects.toThrow();
   });
-  await expect.poll(async () => (await runs()).length, { timeout: 10_000 }).toBe(1);
+  await expect.poll(async () => (await runs()).length, { timeout: 60_000 }).toBe(1);
   const again = await call("unblock-login", { headers: sent, json });
   expect(again.status).toBe(200);
   expect(again.body).toMatchObject({ state: "succeeded", steps: [{ kind: "row", state: "done" }] });

@@ -37,6 +37,22 @@ it("explains and proves what a student sees, and records who looked", async () =
   expect(look?.["is_there"]).toBe(true);
 });
 
+it("asks the Data API which schemas it serves", async () => {
+  await sql`create schema test_not_served`;
+  onTestFinished(async () => {
+    await sql`drop schema test_not_served cascade`;
+  });
+  await sql`create table test_not_served.note (id integer primary key)`;
+  await sql`grant usage on schema test_not_served to authenticated`;
+  await sql`grant select on test_not_served.note to authenticated`;
+  const gateOf = async (table: string): Promise<unknown> => {
+    const { body } = await call("explain-access", { headers: secretKey(), json: { ...question, table } });
+    return answered.parse(body).gates.find(({ gate }) => gate === "exposed");
+  };
+  expect(await gateOf("klassen")).toMatchObject({ state: "pass" });
+  expect(await gateOf("test_not_served.note")).toMatchObject({ state: "fail" });
+});
+
 it("tries a write and leaves nothing of it", async () => {
   const { body } = await call("explain-access", {
     headers: secretKey(),
@@ -53,7 +69,7 @@ it("tries a write and leaves nothing of it", async () => {
   expect(profile?.["full_name"]).not.toBe("Somebody else");
 });
 
-it("ends a policy that goes on after it was stopped", { timeout: 40_000 }, async ({ skip }) => {
+it("ends a policy that goes on after it was stopped", { timeout: 120_000 }, async ({ skip }) => {
   const [setting] = await sql`select current_setting('transaction_timeout', true) is not null as is_there`;
   // Before Postgres 17 nothing ends a function that catches the cancelling.
   if (setting?.["is_there"] !== true) skip();

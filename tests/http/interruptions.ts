@@ -4,7 +4,7 @@ import { expect, inject } from "vitest";
 import { call } from "./runbook-client.ts";
 import { newGate } from "./stopping-worker.ts";
 
-const patient = { timeout: 20_000, interval: 200 };
+const patient = { timeout: 60_000, interval: 200 };
 
 /** Holds what `lock` locks, until the answer is called. */
 export async function hold(

@@ -30,14 +30,18 @@ it("lets a person in, changes their role and puts them out at once", async () =>
   const removed = await call("members", { headers, json: { action: "remove", email } });
   expect(removed.body).toEqual({ action: "remove", email, user_id });
   expectRefusal(await diagnose(person.token), 403, "NOT_A_MEMBER");
-  expectRefusal(await call("members", { headers, json: { action: "remove", email } }), 404, "NOT_FOUND");
+  const gone = await call("members", { headers, json: { action: "remove", email } });
+  expectRefusal(gone, 404, "NOT_FOUND");
+  expect(gone.body["message"]).toBe("No member has this address.");
 });
 
 it("is for admins, the list too", async () => {
   const operator = bearer((await newPerson(sql, "operator")).token);
   const json = { action: "add", email: "ok@demo.example", role: "admin" };
   expectRefusal(await call("members", { headers: operator, json }), 403, "ROLE_REQUIRED");
-  expectRefusal(await call("members", { method: "GET", headers: operator }), 403, "ROLE_REQUIRED");
+  const list = await call("members", { method: "GET", headers: operator });
+  expectRefusal(list, 403, "ROLE_REQUIRED");
+  expect(list.body["hint"]).toMatch(/^Ask an admin/);
   const [refusal] = await sql`select name, code from runbook.refusal order by id desc limit 1`;
   expect(refusal).toEqual({ name: "members", code: "ROLE_REQUIRED" });
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { serveRemediate } from "../../supabase/functions/_shared/serve-remediation.ts";
+import { tick } from "../setup/schedule.ts";
 import { terminate, waitingFor } from "./interruptions.ts";
 import { bearer, call, newPerson, openDatabase } from "./runbook-client.ts";
 import { stoppingAt } from "./stopping-worker.ts";
@@ -85,11 +86,11 @@ it("a function that is killed before them leaves them to the tick", async () => 
   await worker.end();
   expect(await lastRun()).toMatchObject({ state: "applying" });
   expect(await times()).toBe(0);
-  await sql`select runbook.tick()`;
+  await tick(sql);
   expect(await times()).toBe(0);
 
   await letTimePass();
-  await sql`select runbook.tick()`;
+  await tick(sql);
   expect(await lastRun()).toMatchObject({ state: "succeeded" });
   expect(await times()).toBe(1);
 });
@@ -108,7 +109,7 @@ it("a session that is killed in the middle of one leaves the record, and it happ
   expect(run).toMatchObject({ state: "applying" });
 
   await letTimePass();
-  await sql`select runbook.tick()`;
+  await tick(sql);
   expect(await times()).toBe(1);
   const read = await call("remediation-runs", { headers, json: { id: run.id } });
   expect(read.body).toMatchObject({

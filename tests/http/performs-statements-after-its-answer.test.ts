@@ -49,7 +49,7 @@ afterAll(async () => {
 async function ended(id: number): Promise<Record<string, unknown>> {
   const read = async (): Promise<Record<string, unknown>> =>
     (await call("remediation-runs", { headers, json: { id } })).body;
-  await expect.poll(async () => (await read())["state"], { timeout: 10_000 }).not.toBe("applying");
+  await expect.poll(async () => (await read())["state"], { timeout: 60_000 }).not.toBe("applying");
   return await read();
 }
 

@@ -23,14 +23,14 @@ const cases: [string, Call, number, string, unknown?][] = [
     { json: { ...apply, emial: "x" } },
     400,
     "INVALID_BODY",
-    [{ path: "emial", message: "is not a known parameter" }],
+    [{ path: "emial", message: "is not a known parameter; known are email" }],
   ],
   [
     "a value of the wrong type",
     { json: { ...apply, email: 7 } },
     400,
     "INVALID_BODY",
-    [{ path: "email", message: "must be of type string" }],
+    [{ path: "email", message: "must be of type string, not 7" }],
   ],
   [
     "a missing key",
@@ -119,15 +119,30 @@ it("refuses to apply without a reason, with a wrong dry_run or under a key with 
   expect(withoutReason.body["details"]).toMatchObject([{ path: "reason" }]);
   const wrongDryRun = await ask({ ...apply, dry_run: "yes" });
   expectRefusal(wrongDryRun, 400, "INVALID_BODY");
-  expect(wrongDryRun.body["details"]).toEqual([{ path: "dry_run", message: "must be of type boolean" }]);
+  expect(wrongDryRun.body["details"]).toEqual([
+    { path: "dry_run", message: 'must be of type boolean, not "yes"' },
+  ]);
   expectRefusal(await ask(apply, { "idempotency-key": "two words" }), 400, "INVALID_BODY");
 });
 
+it("says what a request takes that does not fit, and how a change of high risk is asked for", async () => {
+  const forum = await call("diagnose-forum", { json: { class_id: "Conversatie" }, headers: secretKey() });
+  expectRefusal(forum, 400, "INVALID_BODY");
+  expect(forum.body["hint"]).toMatch(/^It takes class_id \(.+\), email\? \(.+\), user_id\? \(.+\)\.$/);
+  const listed = await call("remediate", { json: { remediation: "vacuum-table" }, headers: secretKey() });
+  expect(listed.body["hint"]).toMatch(/^It takes table \(.+\)\.$/);
+  const unplanned = await call("confirm-email", { json: apply, headers: secretKey() });
+  expectRefusal(unplanned, 400, "INVALID_BODY");
+  expect(unplanned.body["hint"]).toMatch(/dry_run: true.+plan_hash.+Idempotency-Key/);
+  const unexplained = await call("unblock-login", { json: { email }, headers: secretKey() });
+  expect(unexplained.body).not.toHaveProperty("hint");
+});
+
 it.each([
-  [{ ...apply, reason: " " }, "reason", "must have at least 1 characters"],
-  [{ ...apply, reason: "x".repeat(10_000) }, "reason", "must have at most 1000 characters"],
-  [{ ...apply, reason: 7 }, "reason", "must be of type string"],
-  [{ ...apply, plan_hash: "yesterday" }, "plan_hash", "must have at least 64 characters"],
+  [{ ...apply, reason: " " }, "reason", "must not be empty"],
+  [{ ...apply, reason: "x".repeat(10_000) }, "reason", "must have at most 1000 characters, not 10000"],
+  [{ ...apply, reason: 7 }, "reason", "must be of type string, not 7"],
+  [{ ...apply, plan_hash: "yesterday" }, "plan_hash", "must have at least 64 characters, not 9"],
 ])("refuses to apply when an envelope does not fit: %j", async (sent, path, message) => {
   const answer = await call("unblock-login", { json: sent, headers: secretKey() });
   expectRefusal(answer, 400, "INVALID_BODY");
@@ -149,6 +164,36 @@ it.each([
   expectRefusal(answer, 400, "INVALID_BODY");
   expect(answer.body["details"]).toMatchObject([{ path }]);
 });
+
+it.each([
+  ["unblock-login", { email: "" }, 400, /does not fit/, /^It takes email/],
+  ["confirm-email", { email: "nobody@demo.example" }, 404, /No account has this address/, /diagnose-login/],
+  [
+    "enroll-student",
+    { email: "ok@demo.example", class_id: "30000000-0000-4000-8000-000000000099" },
+    404,
+    /There is no class 3/,
+    /diagnose-class-access/,
+  ],
+  [
+    "mark-enrollment-paid",
+    { email: "ok@demo.example", class_id: "30000000-0000-4000-8000-000000000005" },
+    404,
+    /There is no such enrolment/,
+    /diagnose-class-access/,
+  ],
+  ["undo-remediation", { run_id: 999_999_999 }, 404, /There is no run 999999999/, /remediation-runs/],
+])(
+  "says of %s for %j what is not there and where to look",
+  async (endpoint, params, status, message, hint) => {
+    const answer = await call(endpoint, { json: { ...params, dry_run: true }, headers: secretKey() });
+    expectRefusal(answer, status, status === 400 ? "INVALID_BODY" : "NOT_FOUND");
+    expect(answer.body).toMatchObject({
+      message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint),
+    });
+  },
+);
 
 it("answers 404 for the undo of a run that nobody made", async () => {
   const json = { run_id: 999_999_999, reason: "a test" };

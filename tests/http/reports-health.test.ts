@@ -1,4 +1,3 @@
-import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   type Answer,
@@ -66,18 +65,28 @@ it("takes its parameters from the body and from the query", async () => {
 });
 
 it.each([
-  ["?fial=critical", {}, [{ path: "?fial", message: "is not a known parameter" }]],
+  [
+    "?fial=critical",
+    {},
+    [{ path: "?fial", message: "is not a known parameter; known are checks, groups, detail, width, fail" }],
+  ],
   ["?fail=warning", {}, undefined],
   ["?detail=yes", {}, undefined],
-  ["", { detail: "yes" }, [{ path: "detail", message: "must be of type boolean" }]],
-  ["", { details: true }, [{ path: "details", message: "is not a known parameter" }]],
+  ["", { detail: "yes" }, [{ path: "detail", message: 'must be of type boolean, not "yes"' }]],
+  [
+    "",
+    { details: true },
+    [{ path: "details", message: "is not a known parameter; known are checks, groups, detail" }],
+  ],
   ["", { checks: ["connections", "coffee"] }, [{ path: "checks.1", message: "is not a known check" }]],
   ["?checks=coffee,connections", {}, [{ path: "?checks.0", message: "is not a known check" }]],
   ["?groups=cups", {}, [{ path: "?groups.0", message: "is not a known group of checks" }]],
   ["", { groups: ['we\'ird "Näme"'] }, [{ path: "groups.0", message: "is not a known group of checks" }]],
-  ["", { checks: "connections" }, [{ path: "checks", message: "must be of type array" }]],
-  ["", { checks: [] }, undefined],
-  ["?checks=", {}, undefined],
+  ["", { checks: "connections" }, [{ path: "checks", message: 'must be of type array, not "connections"' }]],
+  ["", { checks: [] }, [{ path: "checks", message: "must not be empty" }]],
+  ["?width=20", {}, [{ path: "?width", message: 'must be at least 30, not "20"' }]],
+  ["?width=wide", {}, [{ path: "?width", message: 'must be of type integer, not "wide"' }]],
+  ["?checks=", {}, [{ path: "?checks.0", message: "must not be empty" }]],
   ["?checks=connections", { checks: ["connections"] }, undefined],
 ])("refuses %s with %j", async (query, json, details) => {
   const answer = await call(`health-check${query}`, { json, headers: secretKey() });
@@ -156,19 +165,33 @@ describe("when a check hangs", () => {
       create function health_test.check_hangs(settings jsonb) returns runbook.check_result
       language sql stable as 'select row(1, null)::runbook.check_result from pg_sleep(5)'`;
     await sql`
+      create function health_test.check_takes_its_time(settings jsonb) returns runbook.check_result
+      language sql stable as 'select row(1, null)::runbook.check_result from pg_sleep(0.6)'`;
+    await sql`
       insert into runbook.check (name, title, description, function, position)
-      values ('hangs', 'Hangs', 'Hangs.', 'health_test.check_hangs', -1)`;
+      values
+        ('takes_its_time', 'Slow', 'Slow.', 'health_test.check_takes_its_time', -4),
+        ('takes_its_time_too', 'Slow', 'Slow.', 'health_test.check_takes_its_time', -3),
+        ('hangs', 'Hangs', 'Hangs.', 'health_test.check_hangs', -2),
+        ('hangs_too', 'Hangs', 'Hangs.', 'health_test.check_hangs', -1)`;
   });
   afterAll(async () => {
-    await sql`delete from runbook.check where name = 'hangs'`;
+    await sql`delete from runbook.check where function like 'health_test.%'`;
     await sql`drop schema health_test cascade`;
   });
 
   it("gives it one second, and runs those behind it", async () => {
     const answer = await call("health-check", { method: "GET", headers: secretKey() });
     expect(answer.status).toBe(200);
-    expect(entry(answer, "hangs")).toMatchObject({ status: "error", reason: expect.any(String) });
+    for (const name of ["hangs", "hangs_too"])
+      expect(entry(answer, name)).toMatchObject({ status: "error", reason: expect.any(String) });
     expect(entry(answer, "versions_agree")).toMatchObject({ status: "ok" });
+    // Together they take longer than one statement may.
+    for (const name of ["takes_its_time", "takes_its_time_too"])
+      expect(entry(answer, name)).toMatchObject({ status: "ok", value: 1 });
+    const checks = answer.body["checks"];
+    const names = Array.isArray(checks) ? checks.map((one) => one.check) : [];
+    expect(new Set(names).size).toBe(names.length);
   });
 });
 
@@ -207,21 +230,29 @@ describe("the schedule's ticket", () => {
     const probes = await sql`select name, ok from runbook.probe order by name`;
     expect([...probes]).toEqual([
       { name: "auth_health", ok: true },
+      { name: "disk", ok: true },
       { name: "functions_version", ok: true },
     ]);
     expectRefusal(await call("health-check", { headers, json: {} }), 401, "UNAUTHENTICATED");
   });
 
   it("leaves nothing of the report where every login of the database can read it", async () => {
-    const [newest] = await sql`select coalesce(max(id), 0) as id from net._http_response`;
-    await sql`select runbook.tick()`;
-    const answers = (): PromiseLike<readonly postgres.Row[]> =>
-      sql`select status_code, content from net._http_response where id > ${newest?.["id"]}`;
-    await expect.poll(async () => (await answers()).length).toBeGreaterThan(0);
-    for (const answer of await answers()) {
-      expect(answer["status_code"]).toBe(204);
-      expect(answer["content"] ?? "").toBe("");
-    }
+    const ids: unknown[] = [];
+    await sql.begin(async (transaction) => {
+      await transaction`select runbook.lock_for_transaction('tick')`;
+      await transaction`select runbook.tick()`;
+      // The request of this tick, which is sent when it commits.
+      const queued = await transaction`
+        select max(req.id)::text as id from net.http_request_queue as req where req.url like '%/health-check'`;
+      ids.push(queued[0]?.["id"]);
+    });
+    const answers = async (): Promise<unknown[]> => [
+      ...(await sql`
+        select res.status_code, res.content, res.timed_out, res.error_msg
+        from net._http_response as res where res.id = ${String(ids[0])}::bigint`),
+    ];
+    await expect.poll(answers, { timeout: 60_000 }).not.toEqual([]);
+    expect(await answers()).toEqual([{ status_code: 204, content: null, timed_out: false, error_msg: null }]);
   });
 
   it("opens no other endpoint, and is not used up there", async () => {

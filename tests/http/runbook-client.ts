@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { afterAll, expect, inject } from "vitest";
 import { z } from "zod";
 import { NoWebSocket } from "../../scripts/stack/auth/no-web-socket.ts";
+import { keepAnswer } from "../setup/answers.ts";
 
 /** What an endpoint answered. */
 export interface Answer {
@@ -45,6 +46,7 @@ export async function call(
   };
   const response = await fetch(`${inject("url")}/functions/v1/${endpoint}`, init);
   const text = await response.text();
+  keepAnswer(`${method} ${endpoint}: ${response.status} ${text}`);
   return {
     status: response.status,
     headers: response.headers,

@@ -4,6 +4,7 @@ import type { Endpoint } from "../../supabase/functions/_shared/endpoint.ts";
 import { serveDiagnosis } from "../../supabase/functions/_shared/serve-diagnosis.ts";
 import { serveHealthCheck } from "../../supabase/functions/_shared/serve-health-check.ts";
 import { serveRemediation } from "../../supabase/functions/_shared/serve-remediation.ts";
+import { untilNothing } from "../setup/schedule.ts";
 import { call, openDatabase, secretKey, supabase } from "./runbook-client.ts";
 import { partsOn, requestTo } from "./worker-on.ts";
 
@@ -98,6 +99,15 @@ describe("when all connections are taken", () => {
   const holders: postgres.Sql[] = [];
   afterAll(async () => {
     await Promise.all(holders.map((holder) => holder.end({ timeout: 1 })));
+    // The server takes a moment to end them, and the next tests count connections.
+    await untilNothing(
+      "too many connections",
+      () => sql`
+        select count(*)
+        from pg_stat_activity
+        where backend_type = 'client backend'
+        having count(*) > current_setting('max_connections')::integer / 2`,
+    );
   });
 
   async function takeAll(): Promise<void> {
@@ -115,17 +125,35 @@ describe("when all connections are taken", () => {
   const reporting = endpointsOn(inject("databaseUrl"))["health-check"];
   let lastReport: unknown;
 
-  beforeAll(async () => {
+  /** Asks for health until there is no place: one that a session of the stack leaves meanwhile is taken again. */
+  async function askForHealth(headers: Record<string, string> = {}): Promise<Response> {
+    for (let attempt = 1; attempt <= 20; attempt += 1) {
+      await takeAll();
+      const response = await ask(reporting, "health-check", headers);
+      if (response.status !== 200) return response;
+      await giveALastReport();
+    }
+    throw new Error("Twenty times a connection was free.");
+  }
+
+  async function giveALastReport(): Promise<void> {
     lastReport = await (await ask(reporting, "health-check")).json();
     await takeAll();
-    await sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'runbook test'`;
-    await takeAll();
-  });
+    await sql`
+      select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'runbook test'`;
+  }
+
+  beforeAll(giveALastReport);
 
   it.each(["diagnose-login", "unblock-login", "health-check"] as const)(
     "%s says so with the next step",
     async (name) => {
-      const response = await ask(endpointsOn(inject("databaseUrl"))[name], name);
+      let response: Response;
+      // A place that a session of the stack leaves meanwhile is taken again.
+      do {
+        await takeAll();
+        response = await ask(endpointsOn(inject("databaseUrl"))[name], name);
+      } while (response.status === 200);
       expect(response.status).toBe(503);
       expect(await response.json()).toMatchObject({
         code: "NO_CONNECTIONS",
@@ -136,7 +164,7 @@ describe("when all connections are taken", () => {
   );
 
   it("health-check tells what it sees outside, and the last report that it gave", async () => {
-    const response = await ask(reporting, "health-check");
+    const response = await askForHealth();
     expect(response.status).toBe(503);
     expect(await response.json()).toMatchObject({
       code: "NO_CONNECTIONS",
@@ -154,7 +182,7 @@ describe("when all connections are taken", () => {
   });
 
   it("health-check tells people the same", async () => {
-    const response = await ask(reporting, "health-check", { accept: "text/plain" });
+    const response = await askForHealth({ accept: "text/plain" });
     expect(await response.text()).toMatch(
       /^critical {8}connections\n\w+ +auth_reachable\nThe last report, of \S+, was: \w+\.$/m,
     );
@@ -365,7 +393,7 @@ describe("an application that refuses the change", () => {
     expect(run.status).toBe(500);
     expect(run.body).toMatchObject({
       message: "The remediation failed, and nothing was changed.",
-      hint: expect.stringMatching(/select error from runbook\.run where id = \d+/),
+      hint: expect.stringMatching(/remediation-runs with \{"id": \d+\}/),
     });
   });
 });

@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { serveRemediation } from "../../supabase/functions/_shared/serve-remediation.ts";
+import { tick } from "../setup/schedule.ts";
 import { endWorker, hold, terminate, waitingFor } from "./interruptions.ts";
 import {
   asAnother,
@@ -20,7 +21,7 @@ import { requestTo } from "./worker-on.ts";
 const sql = openDatabase();
 /** For transactions that hold something which a request then waits for. */
 const holders = postgres(inject("databaseUrl"), { max: 4, onnotice: () => {} });
-const patient = { timeout: 20_000, interval: 200 };
+const patient = { timeout: 60_000, interval: 200 };
 /** Of somebody whom the door looks up; a secret key passes it without. */
 let person: Record<string, string>;
 
@@ -246,11 +247,11 @@ async function survive({ of, kill, leaves, ends = "succeeded", attempts }: Point
   const [interrupted] = await runsOf(sql, subject);
   if (leaves === "applying" && interrupted !== undefined) {
     await letTimePass(sql, interrupted);
-    const tick = async (): Promise<string> => {
-      await sql`select runbook.tick()`;
+    const stateAfterTick = async (): Promise<string> => {
+      await tick(sql);
       return await state();
     };
-    await expect.poll(tick, { timeout: 25_000, interval: 1000 }).toBe(ends);
+    await expect.poll(stateAfterTick, { timeout: 60_000, interval: 1000 }).toBe(ends);
   }
 
   // The same request again makes the change if it was not made, and answers the one run.
@@ -283,7 +284,7 @@ describe("killed at one of ten points, a change is as it was or made once, and i
   it.each(points.map((point) => [point.name, point] as const))(
     "%s",
     (_name, point) => survive(point),
-    60_000,
+    180_000,
   );
 
   it("and when the statement is killed as well, its run is abandoned", async () => {
@@ -299,5 +300,5 @@ describe("killed at one of ten points, a change is as it was or made once, and i
       leaves: "applying",
       ends: "abandoned",
     });
-  }, 60_000);
+  }, 180_000);
 });

@@ -44,7 +44,9 @@ it("refuses an address of 10,000 characters by its length", async () => {
   for (const email of ["x".repeat(10_000), "'".repeat(10_000), "é".repeat(10_000)]) {
     const answer = await call("diagnose-login", { headers: secretKey(), json: { email } });
     expectRefusal(answer, 400, "INVALID_BODY");
-    expect(answer.body["details"]).toEqual([{ path: "email", message: "must have at most 320 characters" }]);
+    expect(answer.body["details"]).toEqual([
+      { path: "email", message: expect.stringMatching(/^must have at most 320 characters, not \d+$/) },
+    ]);
   }
 });
 

@@ -63,12 +63,12 @@ export function createStackKit(root: string, name: string): StackKit {
 
 /**
  * Waits until no process of the directory runs any more; the reaper may take a moment.
- * @throws Error that lists what still runs after 15 s.
+ * @throws Error that lists what still runs after a minute.
  */
 export async function untilNothingRuns(directory: string): Promise<void> {
   for (const begun = Date.now(); ; await new Promise((wake) => setTimeout(wake, 50))) {
     const left = processesOf(directory);
     if (left.length === 0) return;
-    if (Date.now() - begun > 15_000) throw new Error(`still running:\n${left.join("\n")}`);
+    if (Date.now() - begun > 60_000) throw new Error(`still running:\n${left.join("\n")}`);
   }
 }

@@ -102,10 +102,14 @@ describe("the stack", () => {
       env: { ...process.env, STACK_PORT: String(ports.api) },
       stdio: ["ignore", "pipe", "ignore"],
     });
-    await new Promise<void>((resolve) => {
+    let output = "";
+    await new Promise<void>((resolve, reject) => {
       npm.stdout.on("data", (chunk: Buffer) => {
-        if (chunk.toString().includes(ready)) resolve();
+        // A line may come in two pieces.
+        output += chunk.toString();
+        if (output.includes(ready)) resolve();
       });
+      npm.once("exit", () => reject(new Error(`npm start ended: ${output}`)));
     });
     npm.kill("SIGKILL");
     await untilNothingRuns(kit.copy.directory);

@@ -1,14 +1,22 @@
+import postgres from "postgres";
 import { afterAll, afterEach, describe, expect, inject, it } from "vitest";
 import { createStackKit, ready } from "./stack-kit.ts";
 
 const kit = createStackKit(inject("root"), "given");
 
+const sql = postgres(inject("databaseUrl"), { max: 1 });
+
 afterEach(kit.killAll);
 afterAll(kit.dispose);
+afterAll(async () => {
+  await sql`delete from supabase_migrations.schema_migrations where version = '20250116000000'`;
+  await sql.end();
+});
 
 describe("STACK_DATABASE_URL and STACK_AUTH_URL", () => {
   it("put a real database and a real Auth in the place of the embedded ones", async () => {
-    // The running test stack plays the real project; a copy without its own database uses it.
+    // The running test stack plays the real project; a copy without its own database uses it. A project has migrations too.
+    await sql`insert into supabase_migrations.schema_migrations (version, name) values ('20250116000000', 'indexes')`;
     const stack = await kit.launch({
       STACK_DATABASE_URL: inject("databaseUrl"),
       STACK_AUTH_URL: `${inject("url")}/auth/v1`,

@@ -1,5 +1,5 @@
 import { readSource } from "../sql/source.ts";
-import { child, isTree, list, text } from "../sql/tree.ts";
+import { child, dottedName, isTree, list, text } from "../sql/tree.ts";
 
 /** One row that a migration inserts, as far as its values are written as constants. */
 export interface InsertedRow {
@@ -22,9 +22,11 @@ export function readInsertedRows(
       const columns = list(node, "cols").map((column) => text(column, "ResTarget", "name"));
       const select = child(node, "selectStmt", "SelectStmt");
       const rows = list(select, "valuesLists").map((row) => list(row, "List", "items"));
-      // `insert … select 'a', …` is one row of expressions.
-      const selected = list(select, "targetList").map((target) => child(target, "ResTarget", "val"));
-      return [...rows, ...(selected.length > 0 ? [selected] : [])].map((cells) => ({
+      const targets = list(select, "targetList").map((target) => child(target, "ResTarget", "val"));
+      // `insert … select 'a', …` is one row of expressions, or one for each row that it selects from.
+      const selected =
+        targets.length === 0 ? [] : cellsByName(select).map((cells) => resolved(targets, cells));
+      return [...rows, ...selected].map((cells) => ({
         file: file.path,
         values: new Map(
           cells.flatMap((cell, index): [string, string][] => {
@@ -43,6 +45,27 @@ export function keysOfJson(value: string | undefined): string[] {
   if (value === undefined) return [];
   const parsed: unknown = JSON.parse(value);
   return isTree(parsed) ? Object.keys(parsed) : [];
+}
+
+/** The rows of the first `(values …) as name (columns)` that is selected from, its cells by `name.column`; else one empty row. */
+function cellsByName(select: unknown): ReadonlyMap<string, unknown>[] {
+  const [from] = list(select, "fromClause");
+  const derived = child(from, "RangeSubselect") ?? child(from, "JoinExpr", "larg", "RangeSubselect");
+  const rows = list(derived, "subquery", "SelectStmt", "valuesLists");
+  if (rows.length === 0) return [new Map()];
+  const name = text(derived, "alias", "aliasname");
+  const columns = list(derived, "alias", "colnames").map((column) => text(column, "String", "sval"));
+  return rows.map(
+    (row) => new Map(list(row, "List", "items").map((cell, index) => [`${name}.${columns[index]}`, cell])),
+  );
+}
+
+/** Expressions with the cells that they name in their places. */
+function resolved(targets: readonly unknown[], cells: ReadonlyMap<string, unknown>): unknown[] {
+  return targets.map((target) => {
+    const plain = child(target, "TypeCast", "arg") ?? target;
+    return cells.get(dottedName(list(plain, "ColumnRef", "fields"))) ?? target;
+  });
 }
 
 function constantOf(cell: unknown): string | undefined {

@@ -77,7 +77,7 @@ test("a ban refuses the sign-in until it is lifted", async () => {
   const until = z
     .object({ banned_until: z.iso.datetime({ offset: true }) })
     .parse(banned.data.user).banned_until;
-  expect(Math.abs(Date.parse(until) - Date.now() - 5_400_000)).toBeLessThan(10_000);
+  expect(Math.abs(Date.parse(until) - Date.now() - 5_400_000)).toBeLessThan(60_000);
   expect((await signIn()).error).toMatchObject({ status: 400, code: "user_banned" });
 
   for (const wrong of ["7d", "soon", "24", "-"]) {

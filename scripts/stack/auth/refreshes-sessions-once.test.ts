@@ -68,7 +68,8 @@ test("an older token may come again for ten seconds", async () => {
   const { token } = await signIn("late");
   const second = await successor(token);
   await successor(second);
-  auth.travel(9);
+  // The clock goes on by itself as well.
+  auth.travel(4);
   const branch = await successor(token);
   expect(branch).not.toBe(second);
 });

@@ -36,6 +36,8 @@ export interface Change {
 export interface Examined {
   problems: Problem[];
   probes: readonly string[];
+  /** What its own parameters are, for those that do not fit. */
+  takes?: string;
 }
 
 const step = z.looseObject({
@@ -61,6 +63,7 @@ const remediation = z.looseObject({
         .looseObject({
           sqlstate: z.string().optional(),
           message: z.string(),
+          hint: z.string().optional(),
           differences: z.unknown().optional(),
         })
         .nullish(),
@@ -85,8 +88,8 @@ export async function answerChange(exchange: Exchange, read: (body: Json) => Cha
     lookingOutside(exchange, (due) =>
       worker.connection.transaction("as configured", async (transaction) => {
         await passDoor(transaction, caller, requestId, limits);
-        const { problems, probes } = await change.examine(transaction);
-        refuseProblems([...envelopeProblems(envelope), ...problems]);
+        const { problems, probes, takes } = await change.examine(transaction);
+        refuseProblems([...envelopeProblems(envelope), ...problems], problems.length > 0 ? takes : undefined);
         due(probes);
         const asked = openEnvelope(envelope);
         return await change.perform(transaction, asked).catch((error: unknown) => {
@@ -169,13 +172,11 @@ function failureOf({ state, run, steps }: Remediation): ApiError {
   const calls = steps.filter((each) => each.kind === "call" && each.state === "failed");
   if (calls.length === 0) {
     const undone = steps.every((each) => each.state === "rolled_back" || each.state === "not_done");
-    return new ApiError("INTERNAL", {
-      // The runbook's own errors are meant to be read; others may quote values.
-      message:
-        run?.error?.sqlstate?.startsWith("RB") === true
-          ? run.error.message
-          : `The remediation failed${undone ? ", and nothing was changed" : ""}.`,
-      hint: `Its run says why: select error from runbook.run where id = ${run?.id};`,
+    // The runbook's own errors are meant to be read; others may quote values.
+    const own = run?.error?.sqlstate?.startsWith("RB") === true ? run.error : undefined;
+    return new ApiError("RUN_FAILED", {
+      message: own?.message ?? `The remediation failed${undone ? ", and nothing was changed" : ""}.`,
+      hint: own?.hint ?? `Its run says why: remediation-runs with {"id": ${run?.id}}.`,
       details: { run_id: run?.id, state },
       reason: `run_${state}`,
     });

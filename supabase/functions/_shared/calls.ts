@@ -1,6 +1,7 @@
 import type { Connection } from "./connection.ts";
 import { isConnectionLost } from "./database-errors.ts";
 import type { Environment } from "./env.ts";
+import { retryAfterOf } from "./retry-after.ts";
 import { type Call, claimCall, type Outcome, settleCall } from "./run-statements.ts";
 
 const timeoutMs = 8_000;
@@ -114,11 +115,11 @@ async function outcomeOf(response: Response): Promise<Outcome> {
     return { status: response.status };
   }
   const error = codeOf(await response.text().catch(() => ""));
-  const retryAfter = Number(response.headers.get("retry-after"));
+  const retryAfter = retryAfterOf(response);
   return {
     status: response.status,
     ...(error === undefined ? {} : { error }),
-    ...(Number.isFinite(retryAfter) && retryAfter > 0 ? { retry_after_s: Math.ceil(retryAfter) } : {}),
+    ...(retryAfter === undefined ? {} : { retry_after_s: retryAfter }),
   };
 }
 

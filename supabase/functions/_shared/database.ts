@@ -147,9 +147,12 @@ export async function recordLook(
 }
 
 /** The JSON Schema of what `explainAccess` takes. */
-export async function readAccessParameters(sql: Statements): Promise<{ parameters: unknown }> {
-  const [row] = await sql`select runbook.access_parameters() as parameters`;
-  return { parameters: row?.["parameters"] };
+export async function readAccessParameters(
+  sql: Statements,
+): Promise<{ parameters: unknown; probes: string[] }> {
+  const [row] = await sql`
+    select runbook.access_parameters() as parameters, to_jsonb(runbook.access_probes()) as probes`;
+  return { parameters: row?.["parameters"], probes: z.array(z.string()).parse(row?.["probes"]) };
 }
 
 /** Explains whether somebody may do something to rows, and records who asked. */
@@ -200,6 +203,12 @@ export async function undo(sql: Statements, runId: string, asked: Asked): Promis
   return json.parse(row?.["undo"]);
 }
 
+/** The probes that the catalog's checks name and that nobody has looked at for the interval that it gives. */
+export async function dueProbes(sql: Statements): Promise<string[]> {
+  const [row] = await sql`select to_jsonb(runbook.due_probes()) as names`;
+  return z.array(z.string()).parse(row?.["names"]);
+}
+
 /** One look at something outside the database. */
 export interface Probe {
   name: string;
@@ -244,10 +253,15 @@ export async function chosenChecks(sql: Statements, { checks, groups }: Choice):
   return z.array(z.string()).parse(row?.["names"]);
 }
 
-/** Runs one check: one entry of the report. */
-export async function runCheck(sql: Statements, check: string): Promise<Json> {
-  const [row] = await sql`select runbook.run_check(${check}::text) as entry`;
-  return json.parse(row?.["entry"]);
+/** Runs checks: an entry of the report each. Behind one that the statement's time limit cancelled they are skipped. */
+export async function runChecks(sql: Statements, checks: readonly string[]): Promise<Json[]> {
+  const [row] = await sql`
+    select runbook.run_checks(
+      names => array(
+        select ask.name from jsonb_array_elements_text(${JSON.stringify(checks)}::text::jsonb) as ask (name)
+      )
+    ) as entries`;
+  return z.array(json).parse(row?.["entries"]);
 }
 
 /** Makes the report of the checks' entries. */
@@ -266,8 +280,9 @@ export async function composeReport(
 }
 
 /** The report as text of 80 columns. */
-export async function reportText(sql: Statements, report: Json): Promise<string> {
-  const [row] = await sql`select runbook.report_text(${JSON.stringify(report)}::text::jsonb) as text`;
+export async function reportText(sql: Statements, report: Json, width: number): Promise<string> {
+  const [row] = await sql`
+    select runbook.report_text(${JSON.stringify(report)}::text::jsonb, ${String(width)}::integer) as text`;
   return z.string().parse(row?.["text"]);
 }
 

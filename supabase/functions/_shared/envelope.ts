@@ -10,6 +10,10 @@ const envelope = z.object({
   plan_hash: z.string().optional(),
 });
 
+const highRiskHint =
+  "A change of high risk is planned first: send it with dry_run: true, then with the plan's plan_hash, a reason, and " +
+  "a header Idempotency-Key with a name of your own for this change.";
+
 /** What every change takes beside its own parameters, as it came. */
 export interface Envelope {
   fields: { dry_run: unknown; reason: unknown; plan_hash: unknown };
@@ -47,15 +51,17 @@ export function openEnvelope({ fields, idempotencyKey }: Envelope): Asked {
   };
 }
 
-/** SQL calls the key `idempotency_key`: the caller is told the name of the header. */
+/** SQL calls the key `idempotency_key`: the caller is told the name of the header, and what a plan's hash is. */
 export function inCallersWords(thrown: unknown): unknown {
   const error = toApiError(thrown);
   const { data } = z.array(z.object({ path: z.string(), message: z.string() })).safeParse(error.details);
   if (error.code !== "INVALID_BODY" || data === undefined) return thrown;
+  const paths = data.map(({ path }) => path);
   return invalidBody(
     data.map((problem) =>
       problem.path === "idempotency_key" ? { ...problem, path: "Idempotency-Key" } : problem,
     ),
+    paths.includes("idempotency_key") || paths.includes("plan_hash") ? highRiskHint : undefined,
   );
 }
 

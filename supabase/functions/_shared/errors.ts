@@ -21,7 +21,11 @@ const definitions = {
     message: "This user is no member of the runbook.",
     hint: "An admin of the runbook can add a member.",
   },
-  ROLE_REQUIRED: { status: 403, message: "The caller's role does not allow this." },
+  ROLE_REQUIRED: {
+    status: 403,
+    message: "The caller's role does not allow this.",
+    hint: "Ask an admin of the runbook, or for the role.",
+  },
   INVALID_BODY: { status: 400, message: "The request does not fit; the details name each problem." },
   METHOD_NOT_ALLOWED: {
     status: 405,
@@ -39,7 +43,11 @@ const definitions = {
     message: "What this request names does not exist.",
     hint: "Check the address and the parameters; GET remediation-runs lists the runs.",
   },
-  UNKNOWN_ENTRY: { status: 404, message: "The runbook has no such entry." },
+  UNKNOWN_ENTRY: {
+    status: 404,
+    message: "The runbook has no such entry.",
+    hint: "diagnose takes the name of an issue, remediate that of a remediation.",
+  },
   PLAN_CHANGED: {
     status: 409,
     message: "The world moved since the dry run; nothing was done.",
@@ -69,6 +77,11 @@ const definitions = {
     status: 502,
     message: "A service that the remediation called refused for good; the run says which.",
     hint: "Read the run's steps with remediation-runs.",
+  },
+  RUN_FAILED: {
+    status: 500,
+    message: "The remediation failed; its run says why.",
+    hint: "Read the run with remediation-runs.",
   },
   REFUSED: {
     status: 409,
@@ -187,8 +200,8 @@ export class ApiError extends Error {
 }
 
 /** A request that does not fit, with the path of each problem. */
-export function invalidBody(problems: readonly Problem[]): ApiError {
+export function invalidBody(problems: readonly Problem[], hint?: string): ApiError {
   // Paths come from the caller: they are shown, but not at any length.
   const details = problems.slice(0, 20).map(({ path, message }) => ({ path: path.slice(0, 200), message }));
-  return new ApiError("INVALID_BODY", { details });
+  return new ApiError("INVALID_BODY", { hint, details });
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import * as z from "zod";
 import { Probes } from "./probes.ts";
 import { VERSION } from "./version.ts";
 
@@ -90,6 +91,69 @@ test.each(["", "null", "<html>", `{"external":{"email":"yes"}}`])(
   },
 );
 
+async function lookAtDataApi(status: number, answer: unknown): Promise<{ seen: unknown; asked: Request[] }> {
+  const asked: Request[] = [];
+  const probes = new Probes(environment, {
+    fetch: async (input, init) => {
+      asked.push(new Request(input, init));
+      return typeof answer === "string"
+        ? new Response(answer, { status })
+        : Response.json(answer, { status });
+    },
+  });
+  const [seen] = await probes.look(["data_api"]);
+  return { seen, asked };
+}
+
+test.each([
+  [
+    "PostgREST 14",
+    {
+      code: "PGRST106",
+      details: null,
+      hint: "Only the following schemas are exposed: public, graphql_public, Odd One",
+      message: "Invalid schema: runbook_asks_which_schemas",
+    },
+  ],
+  [
+    "PostgREST 12",
+    {
+      code: "PGRST106",
+      details: null,
+      hint: null,
+      message: "The schema must be one of the following: public, graphql_public, Odd One",
+    },
+  ],
+])("the Data API names its schemas when it refuses one: %s", async (_version, refusal) => {
+  const { seen, asked } = await lookAtDataApi(406, refusal);
+  expect(seen).toMatchObject({
+    ok: true,
+    evidence: { status: 406, error: null, schemas: ["public", "graphql_public", "Odd One"] },
+  });
+  expect(
+    asked.map(({ url, headers }) => [url, headers.get("apikey"), headers.get("accept-profile")]),
+  ).toEqual([
+    ["http://api.example/rest/v1/runbook?limit=0", "sb_publishable_x", "runbook_asks_which_schemas"],
+  ]);
+});
+
+test.each<[string, number, unknown]>([
+  ["rows", 200, []],
+  ["a refusal of the key", 401, { message: "Invalid API key" }],
+  ["another refusal", 406, { code: "PGRST107", message: "None of these media types are available" }],
+  ["a refusal without the list", 406, { code: "PGRST106", message: "Invalid schema: x", hint: null }],
+  [
+    "an empty list",
+    406,
+    { code: "PGRST106", message: "x", hint: "Only the following schemas are exposed: " },
+  ],
+  ["no JSON", 406, "<html>"],
+])("any other answer of the Data API tells nothing: %s", async (_what, status, answer) => {
+  const { seen } = await lookAtDataApi(status, answer);
+  expect(seen).toMatchObject({ ok: false, evidence: { status } });
+  expect(seen).not.toHaveProperty("evidence.schemas");
+});
+
 const hosted = {
   ...environment,
   supabaseUrl: "https://abcdefghijklmnopqrst.supabase.co",
@@ -174,5 +238,92 @@ test.each([
 ])("what is no good news of Realtime is not ok: %j", async (answer, evidence) => {
   const { seen } = await lookAtRealtime({ ...hosted, management }, answer);
   expect(seen).toMatchObject({ ok: false, evidence: { by: "management_api", ...evidence } });
+  expect(JSON.stringify(seen)).not.toContain("hidden");
+});
+
+async function lookAtDisk(
+  answer: () => Promise<Response>,
+  given: typeof hosted & { management?: typeof management } = { ...hosted, management },
+): Promise<{ seen: unknown; asked: Request[] }> {
+  const asked: Request[] = [];
+  const probes = new Probes(given, {
+    fetch: async (input, init) => {
+      asked.push(new Request(input, init));
+      return await answer();
+    },
+  });
+  const [seen] = await probes.look(["disk"]);
+  return { seen, asked };
+}
+
+const sizes = { fs_size_bytes: 8_000_000_000, fs_used_bytes: 6_000_000_000, fs_avail_bytes: 1_900_000_000 };
+
+test("the Management API is asked how full the disk is", async () => {
+  const { seen, asked } = await lookAtDisk(async () =>
+    Response.json({
+      timestamp: "2026-11-23T12:00:00+01:00",
+      metrics: { ...sizes, hidden: 1 },
+      hidden: true,
+    }),
+  );
+  expect(seen).toEqual({
+    name: "disk",
+    ok: true,
+    evidence: {
+      by: "management_api",
+      project_ref: "abcdefghijklmnopqrst",
+      status: 200,
+      error: null,
+      took_ms: expect.any(Number),
+      measured_at: "2026-11-23T11:00:00.000Z",
+      ...sizes,
+    },
+  });
+  const [request] = asked;
+  expect(request?.method).toBe("GET");
+  expect(request?.url).toBe("http://127.0.0.1:1/v1/projects/abcdefghijklmnopqrst/config/disk/util");
+  expect(request?.headers.get("authorization")).toBe("Bearer sbp_x");
+  expect(request?.redirect).toBe("manual");
+});
+
+test("without a token nobody is asked for the disk", async () => {
+  const { seen, asked } = await lookAtDisk(() => Promise.reject(new Error("asked")), hosted);
+  expect(seen).toEqual({ name: "disk", ok: false, evidence: { status: null, error: "no_management_token" } });
+  expect(asked).toEqual([]);
+});
+
+test.each(["yesterday", "", "+275760-09-13T00:00:00Z", undefined])(
+  "a time that cannot be read is left out: %j",
+  async (timestamp) => {
+    const { seen } = await lookAtDisk(async () => Response.json({ timestamp, metrics: sizes }));
+    expect(seen).toMatchObject({ ok: true, evidence: sizes });
+    expect(JSON.stringify(seen)).not.toContain("measured_at");
+  },
+);
+
+test.each([
+  ["null", { error: "unreadable" }],
+  ["{}", { error: "unreadable" }],
+  ["<html>", { error: "unreadable" }],
+  [JSON.stringify({ metrics: { ...sizes, fs_used_bytes: "6" } }), { error: "unreadable" }],
+  [JSON.stringify({ metrics: { ...sizes, fs_used_bytes: null } }), { error: "unreadable" }],
+  [`{"metrics":{"fs_size_bytes":1e999,"fs_used_bytes":1,"fs_avail_bytes":1}}`, { error: "unreadable" }],
+])("what is no disk is not ok: %s", async (body, evidence) => {
+  const { seen } = await lookAtDisk(async () => new Response(body));
+  expect(seen).toMatchObject({ ok: false, evidence: { status: 200, ...evidence } });
+});
+
+test.each([
+  [{ "retry-after": "7" }, 7],
+  [{ "x-ratelimit-reset": "41" }, 41],
+  [{ "retry-after": "1.2", "x-ratelimit-reset": "41" }, 2],
+  [{ "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "x-ratelimit-reset": "41" }, 41],
+  [{ "retry-after": "-1" }, undefined],
+  [{}, undefined],
+])("a service is left alone for as long as it asks: %j", async (headers, seconds) => {
+  const { seen } = await lookAtDisk(async () => new Response("hidden", { status: 429, headers }));
+  expect(seen).toMatchObject({ ok: false, evidence: { status: 429 } });
+  const told = z.object({ evidence: z.object({ retry_after_s: z.number().optional() }) }).parse(seen);
+  expect(told.evidence.retry_after_s).toBe(seconds);
   expect(JSON.stringify(seen)).not.toContain("hidden");
 });

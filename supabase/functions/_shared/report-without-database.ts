@@ -20,12 +20,17 @@ interface Entry {
  */
 export function reportWithoutDatabase(cause: Cause, probes: readonly Probe[]): Record<string, unknown> {
   const auth = probes.find((probe) => probe.name === "auth_health");
+  const disk = diskEntry(probes.find((probe) => probe.name === "disk"));
   return {
     status: "critical",
     checked_at: new Date().toISOString(),
     took_ms: 0,
     partial: true,
-    checks: [databaseEntry(cause), ...(auth === undefined ? [] : [authEntry(auth)])],
+    checks: [
+      databaseEntry(cause),
+      ...(auth === undefined ? [] : [authEntry(auth)]),
+      ...(disk === undefined ? [] : [disk]),
+    ],
   };
 }
 
@@ -46,6 +51,41 @@ export function textWithoutDatabase(details: unknown): string[] {
     ...entries,
     ...(last === null ? [] : [`The last report, of ${last.checked_at.slice(0, 19)}, was: ${last.status}.`]),
   ];
+}
+
+const sizes = z.object({ fs_size_bytes: z.number().positive(), fs_used_bytes: z.number().positive() });
+/** Where the platform makes a database read-only; what is above it may well have stopped the server. */
+const readOnlyPercent = 95;
+
+/** How full the disk is, where the platform told it; otherwise nothing. */
+function diskEntry(probe: Probe | undefined): Entry | undefined {
+  const { data } = sizes.safeParse(probe?.evidence);
+  if (probe?.ok !== true || data === undefined || data.fs_used_bytes > data.fs_size_bytes) return undefined;
+  const percent = Math.round((1000 * data.fs_used_bytes) / data.fs_size_bytes) / 10;
+  const isFull = percent >= readOnlyPercent;
+  const megabytes = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MB`;
+  const sentence = `${percent} % of the disk are used: ${megabytes(data.fs_used_bytes)} of ${megabytes(data.fs_size_bytes)}.`;
+  return {
+    check: "disk_space",
+    status: isFull ? "critical" : "ok",
+    value: percent,
+    threshold: null,
+    took_ms: 0,
+    findings: [
+      {
+        code: isFull ? "disk_fills_up" : "disk_used",
+        severity: isFull ? "critical" : "info",
+        subject: "disk",
+        summary: isFull
+          ? `${sentence} A full disk stops the server. Take a larger one in the dashboard.`
+          : sentence,
+        evidence: probe.evidence,
+        method: "told by the platform's Management API just now",
+        remediation: null,
+        params: null,
+      },
+    ],
+  };
 }
 
 function databaseEntry(cause: Cause): Entry {

@@ -1,20 +1,13 @@
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { Catalog, type Entry, findProblems, refuseProblems } from "./catalog.ts";
-import {
-  carryProbes,
-  diagnose,
-  type Limits,
-  type Probe,
-  readIssue,
-  recordLook,
-  type Statements,
-} from "./database.ts";
+import { carryProbes, diagnose, type Limits, readIssue, recordLook, type Statements } from "./database.ts";
 import { toApiError } from "./database-errors.ts";
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import { nameProblems, objectOf, problemsBelow, textOf } from "./entry-request.ts";
 import type { Problem } from "./errors.ts";
+import { lookOutside } from "./look-outside.ts";
 
 const limits: Limits = { statement: "10s", lock: "2s", transaction: "20s" };
 
@@ -79,7 +72,7 @@ async function answer(
   read: (body: Record<string, unknown>, exchange: Exchange) => Question,
 ): Promise<Record<string, unknown>> {
   const { request, requestId, worker } = exchange;
-  const { connection, probes } = worker;
+  const { connection } = worker;
   const caller = await identifyCaller(request, worker.environment);
   exchange.actor = caller.kind;
   const { issue, params, catalog, problems, path } = read(await readBody(request), exchange);
@@ -89,20 +82,11 @@ async function answer(
     refuseProblems(problems);
     const entry = catalog.get(issue) ?? catalog.learn(issue, await readIssue(transaction, issue));
     const found = findProblems(entry.parameters, params);
-    refuseProblems(path === "" ? found : problemsBelow(path, found));
+    refuseProblems(path === "" ? found : problemsBelow(path, found), entry.takes);
     return entry;
   };
 
-  // Looking outside takes as long as it takes: the door is opened meanwhile, and again for the diagnosis.
-  const known = catalog.get(issue);
-  let seen: Probe[] = [];
-  const due = known === undefined ? [] : probes.due(known.probes);
-  if (known === undefined || due.length > 0) {
-    const looking = probes.look(due);
-    const entry = await connection.transaction("read only", admit);
-    seen = known === undefined ? await probes.look(probes.due(entry.probes)) : await looking;
-    exchange.unrecorded = await probes.record(connection.statements, seen);
-  }
+  const seen = await lookOutside(exchange, catalog.get(issue), admit);
   const diagnosis = await connection.transaction("read only", async (transaction) => {
     if (exchange.unrecorded !== undefined) await carryProbes(transaction, seen);
     await admit(transaction);

@@ -1,11 +1,18 @@
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
-import { findProblems, refuseProblems } from "./catalog.ts";
-import { explainAccess, type Limits, readAccessParameters } from "./database.ts";
+import { type Entry, findProblems, refuseProblems } from "./catalog.ts";
+import {
+  carryProbes,
+  explainAccess,
+  type Limits,
+  readAccessParameters,
+  type Statements,
+} from "./database.ts";
 import { isConnectionLost } from "./database-errors.ts";
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
+import { lookOutside } from "./look-outside.ts";
 
 /**
  * SQL catches the end of a statement's time and tells which policy took it. A function of a policy may catch it too, and
@@ -33,12 +40,18 @@ async function answer(exchange: Exchange): Promise<Record<string, unknown>> {
   const caller = await identifyCaller(request, worker.environment);
   exchange.actor = caller.kind;
   const params = await readBody(request);
+  const admit = async (transaction: Statements): Promise<Entry> => {
+    await passDoor(transaction, caller, requestId, limits);
+    const entry = catalog.get(name) ?? catalog.learn(name, await readAccessParameters(transaction));
+    refuseProblems(findProblems(entry.parameters, params), entry.takes);
+    return entry;
+  };
+  const seen = await lookOutside(exchange, catalog.get(name), admit);
   const startedAt = performance.now();
   try {
     return await connection.transaction("as configured", async (transaction) => {
-      await passDoor(transaction, caller, requestId, limits);
-      const entry = catalog.get(name) ?? catalog.learn(name, await readAccessParameters(transaction));
-      refuseProblems(findProblems(entry.parameters, params));
+      if (exchange.unrecorded !== undefined) await carryProbes(transaction, seen);
+      await admit(transaction);
       return await explainAccess(transaction, params);
     });
   } catch (error) {

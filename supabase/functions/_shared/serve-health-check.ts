@@ -3,32 +3,33 @@ import { prefersText } from "./accept.ts";
 import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
-import type { Transaction } from "./connection.ts";
 import {
   type Choice,
   carryProbes,
   chosenChecks,
   composeReport,
+  dueProbes,
   enter,
   type Limits,
   nameWhoLocks,
   type Probe,
   recordReport,
   reportText,
-  runCheck,
   type Statements,
 } from "./database.ts";
 import { toApiError } from "./database-errors.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
 import { ApiError, invalidBody, type Problem } from "./errors.ts";
 import { reportWithoutDatabase, textWithoutDatabase } from "./report-without-database.ts";
+import { runChecks } from "./run-checks.ts";
 import { redeem, ticketHeader } from "./ticket.ts";
 
 const name = "health-check";
 const limits: Limits = { statement: "1s", lock: "100ms" };
-/** After this long the remaining checks are skipped. */
-const budgetMs = 10_000;
+/** What is looked at each time, also when the database cannot say what is due. */
 const probeNames = ["auth_health", "functions_version"];
+/** Nobody waits for the schedule's look; pg_net hangs up after twenty seconds. */
+const scheduledPatienceMs = 8_000;
 
 const names = z.array(z.string().min(1).max(63)).min(1).max(100).optional();
 const bodySchema = z.strictObject({ checks: names, groups: names, detail: z.boolean().optional() });
@@ -41,7 +42,8 @@ const querySchema = z.strictObject({
   checks: nameList,
   groups: nameList,
   detail: z.enum(["true", "false"]).optional(),
-  fail: z.literal("critical", { error: 'must be "critical"' }).optional(),
+  width: z.string().transform(Number).pipe(z.int().min(30).max(200)).optional(),
+  fail: z.literal("critical").optional(),
 });
 
 type Report = Record<string, unknown>;
@@ -53,7 +55,7 @@ interface Memory {
 
 /**
  * The endpoint `health-check`: `GET` or `POST` answers the report of all checks, or of those that are asked for, as JSON
- * or, when asked for `text/plain`, for people. 200 whatever it found; `?fail=critical` makes a critical report a 503.
+ * or, when asked for `text/plain`, for people, 80 columns wide unless `?width=` says otherwise. 200 whatever it found; `?fail=critical` makes a critical report a 503.
  * Members and secret keys may call; the schedule's one-time ticket only makes it look outside.
  */
 export function serveHealthCheck(parts: Partial<EndpointParts> = {}): Endpoint {
@@ -67,16 +69,16 @@ export function serveHealthCheck(parts: Partial<EndpointParts> = {}): Endpoint {
 async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
   const { request, worker } = exchange;
   const ticket = request.headers.get(ticketHeader);
-  if (ticket !== null) return await lookOutside(exchange, ticket);
+  if (ticket !== null) return await lookForSchedule(exchange, ticket);
 
   const caller = await identifyCaller(request, worker.environment);
   exchange.actor = caller.kind;
   const question = await readQuestion(exchange);
   const due = worker.probes.due(probeNames);
-  const look = (): Promise<Probe[]> => worker.probes.look(probeNames);
+  const look = (names: readonly string[]): Promise<Probe[]> => worker.probes.look(names);
   // Who may learn which sessions there are: a key's holder, and whom the database let in.
   let isAdmitted = caller.kind === "secret_key";
-  const looking = due.length > 0 ? look() : Promise.resolve([]);
+  const looking = due.length > 0 ? look(probeNames) : Promise.resolve([]);
   try {
     // Another version of the schema is for a check to report, not a reason to refuse.
     const admit = async (transaction: Statements): Promise<void> => {
@@ -92,7 +94,11 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
     throw new ApiError(error.code, {
       cause: error.cause,
       details: {
-        report: reportWithoutDatabase(error.code, due.length > 0 ? await looking : await look()),
+        report: reportWithoutDatabase(
+          error.code,
+          // A full disk stops the server, and then nobody but the platform can tell.
+          (await Promise.all([due.length > 0 ? looking : look(probeNames), look(["disk"])])).flat(),
+        ),
         // Whether a user may read it only the database knows.
         last_report: caller.kind === "secret_key" ? (memory.lastReport ?? null) : null,
       },
@@ -101,11 +107,13 @@ async function answer(exchange: Exchange, memory: Memory): Promise<Response> {
 }
 
 /** What the schedule rings for: looks at the world outside and records it. pg_net keeps answers where every login can read. */
-async function lookOutside(exchange: Exchange, ticket: string): Promise<Response> {
+async function lookForSchedule(exchange: Exchange, ticket: string): Promise<Response> {
   const { connection, probes } = exchange.worker;
   await redeem(connection, ticket, name);
   exchange.actor = "ticket";
-  exchange.unrecorded = await probes.record(connection.statements, await probes.look(probeNames));
+  const names = await dueProbes(connection.statements);
+  const seen = await probes.look(names, scheduledPatienceMs);
+  exchange.unrecorded = await probes.record(connection.statements, seen);
   return new Response(null, { status: 204 });
 }
 
@@ -125,18 +133,27 @@ async function report(
 ): Promise<Response> {
   const { request, worker } = exchange;
   const { connection, probes } = worker;
+  let seen: Probe[] = [];
   if (due.length > 0) {
-    await connection.transaction("as configured", admit);
-    exchange.unrecorded = await probes.record(connection.statements, await looking);
+    const others = await connection.transaction("as configured", async (transaction) => {
+      await admit(transaction);
+      const names = await dueProbes(transaction);
+      return probes.due(names.filter((name) => !probeNames.includes(name)));
+    });
+    seen = (await Promise.all([looking, probes.look(others)])).flat();
+    exchange.unrecorded = await probes.record(connection.statements, seen);
   }
   const isPartial = question.choice.checks !== null || question.choice.groups !== null;
   const { composed, text } = await connection.transaction("as configured", async (transaction) => {
-    if (exchange.unrecorded !== undefined) await carryProbes(transaction, await looking);
+    if (exchange.unrecorded !== undefined) await carryProbes(transaction, seen);
     await admit(transaction);
     const chosen = await choose(transaction, question);
     const entries = await runChecks(transaction, chosen);
     const composed = await composeReport(transaction, entries, { detail: question.detail, isPartial });
-    return { composed, text: prefersText(request) ? await reportText(transaction, composed) : null };
+    return {
+      composed,
+      text: prefersText(request) ? await reportText(transaction, composed, question.width) : null,
+    };
   });
   if (!isPartial && !question.detail) {
     memory.lastReport = composed;
@@ -152,6 +169,8 @@ interface Question {
   /** Whether the choice came in the query, so that a problem's path says so. */
   isInQuery: boolean;
   detail: boolean;
+  /** Of the text, in columns. */
+  width: number;
   failsWhenCritical: boolean;
   problems: Problem[];
 }
@@ -167,6 +186,7 @@ async function readQuestion({ request, url }: Exchange): Promise<Question> {
     choice: { checks, groups },
     isInQuery,
     detail: wanted.detail === "true" || asked.detail === true,
+    width: wanted.width ?? 80,
     failsWhenCritical: wanted.fail === "critical",
     problems: [
       ...inQuery(findProblems(querySchema, query)),
@@ -192,36 +212,6 @@ async function choose(transaction: Statements, { choice, isInQuery }: Question):
     if (refused.code !== "INVALID_BODY" || data === undefined || !isInQuery) throw error;
     throw invalidBody(inQuery(data));
   }
-}
-
-/** Runs each check as a statement of its own, so that each has its own timeout. */
-async function runChecks(transaction: Transaction, checks: readonly string[]): Promise<Report[]> {
-  const startedAt = performance.now();
-  const entries: Report[] = [];
-  for (const check of checks) {
-    entries.push(
-      performance.now() - startedAt < budgetMs
-        ? await runOne(transaction, check)
-        : entryWithout(check, "skipped", 0, "budget spent"),
-    );
-  }
-  return entries;
-}
-
-/** `run_check` raises nothing of its own; what still comes, such as its timeout, is undone and becomes its entry. */
-async function runOne(transaction: Transaction, check: string): Promise<Report> {
-  const startedAt = performance.now();
-  try {
-    return await transaction.attempt((statements) => runCheck(statements, check));
-  } catch (error) {
-    const tookMs = Math.round(performance.now() - startedAt);
-    const { code } = toApiError(error);
-    return entryWithout(check, "error", tookMs, `could not be run: ${code}`);
-  }
-}
-
-function entryWithout(check: string, status: string, tookMs: number, reason: string): Report {
-  return { check, status, value: null, threshold: null, took_ms: tookMs, findings: [], reason };
 }
 
 /** Keeps the report. Who asked gets it whether or not it could be kept; the log says when it could not. */

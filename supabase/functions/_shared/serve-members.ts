@@ -5,10 +5,14 @@ import { addMember, listMembers, removeMember } from "./database.ts";
 import { createEndpoint, type Endpoint, type EndpointParts } from "./endpoint.ts";
 
 const email = z.string().min(1).max(320);
-const schema = z.discriminatedUnion("action", [
-  z.strictObject({ action: z.literal("add"), email, role: z.enum(["viewer", "operator", "admin"]) }),
-  z.strictObject({ action: z.literal("remove"), email }),
-]);
+const schema = z.discriminatedUnion(
+  "action",
+  [
+    z.strictObject({ action: z.literal("add"), email, role: z.enum(["viewer", "operator", "admin"]) }),
+    z.strictObject({ action: z.literal("remove"), email }),
+  ],
+  { error: "must be one of add, remove" },
+);
 
 /**
  * The endpoint `members`: `GET` lists them; `POST` of `{ action: "add", email, role }` adds a person or changes their

@@ -30,7 +30,7 @@ function readNamed({ worker: { catalog } }: Exchange, name: string, params: Reco
     params,
     examine: async (transaction) => {
       const entry = catalog.get(name) ?? catalog.learn(name, await readRemediation(transaction, name));
-      return { problems: findProblems(entry.parameters, params), probes: entry.probes };
+      return { problems: findProblems(entry.parameters, params), probes: entry.probes, takes: entry.takes };
     },
     perform: (transaction, asked) => remediate(transaction, { name, params, ...asked }),
   };
@@ -46,8 +46,9 @@ function readAny(body: Record<string, unknown>): Change {
     examine: async (transaction) => {
       const problems = nameProblems("remediation", body);
       if (problems.length > 0) return { problems, probes: [] };
-      const { parameters, probes } = new Catalog().learn(name, await readRemediation(transaction, name));
-      return { problems: problemsBelow("params", findProblems(parameters, params)), probes };
+      const entry = new Catalog().learn(name, await readRemediation(transaction, name));
+      const found = problemsBelow("params", findProblems(entry.parameters, params));
+      return { problems: found, probes: entry.probes, takes: entry.takes };
     },
     perform: (transaction, asked) => remediate(transaction, { name, params, ...asked }),
   };

@@ -4,9 +4,10 @@ import { readBody } from "./body.ts";
 import { identifyCaller } from "./caller.ts";
 import { findProblems, refuseProblems } from "./catalog.ts";
 import type { Limits } from "./database.ts";
+import { toApiError } from "./database-errors.ts";
 import { passDoor } from "./door.ts";
 import { createEndpoint, type Endpoint, type EndpointParts, type Exchange } from "./endpoint.ts";
-import type { Problem } from "./errors.ts";
+import { invalidBody, type Problem } from "./errors.ts";
 import { listRuns, readRun } from "./run-statements.ts";
 import { takeUp } from "./statements.ts";
 
@@ -27,7 +28,7 @@ const querySchema = z.strictObject({
 });
 const bodySchema = z.strictObject({
   ...impersonal,
-  id: z.int().positive().optional(),
+  id: z.int().min(1).optional(),
   limit: z.int().min(1).max(100).optional(),
   actor: z.string().optional(),
   subject: z.string().optional(),
@@ -51,7 +52,11 @@ async function answer(exchange: Exchange): Promise<Response> {
     await passDoor(transaction, caller, requestId, limits);
     refuseProblems(problems);
     const { id, ...others } = bodySchema.parse(filters);
-    return id === undefined ? await listRuns(transaction, others) : await readRun(transaction, String(id));
+    return id === undefined
+      ? await listRuns(transaction, others).catch((error: unknown) => {
+          throw request.method === "GET" ? inQuery(error) : error;
+        })
+      : await readRun(transaction, String(id));
   });
   const id = idOf(filters);
   if (id !== undefined && found["state"] === "applying") inBackground(takeUp(worker, id));
@@ -98,6 +103,14 @@ async function readQuestion({
     ],
     filters,
   };
+}
+
+/** What SQL refuses of the filters, with the paths that they have in an address. */
+function inQuery(thrown: unknown): unknown {
+  const error = toApiError(thrown);
+  const { data } = z.array(z.object({ path: z.string(), message: z.string() })).safeParse(error.details);
+  if (error.code !== "INVALID_BODY" || data === undefined) return thrown;
+  return invalidBody(data.map((problem) => ({ ...problem, path: `?${problem.path}` })));
 }
 
 function notHere(key: string): Problem {

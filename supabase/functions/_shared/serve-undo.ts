@@ -4,7 +4,7 @@ import { findProblems } from "./catalog.ts";
 import { undo } from "./database.ts";
 import { createEndpoint, type Endpoint, type EndpointParts } from "./endpoint.ts";
 
-const schema = z.strictObject({ run_id: z.int().positive() });
+const schema = z.strictObject({ run_id: z.int().min(1) });
 
 /** The endpoint `undo-remediation`: `POST` of `{ run_id }` plans the undo of a run with `dry_run`, else applies it. */
 export function serveUndo(parts: Partial<EndpointParts> = {}): Endpoint {

@@ -1,6 +1,6 @@
 begin;
 
-select plan(27);
+select plan(29);
 
 create schema access_closed;
 create table access_closed.note (id integer primary key);
@@ -124,10 +124,26 @@ select is(pg_temp.gate('{}', 'grants'), 'fail', 'without a right it shuts');
 grant select on public.access_note to access_team;
 select is(pg_temp.gate('{}', 'grants'), 'pass', 'what a group has is inherited');
 
+delete from runbook.probe as prb
+where prb.name = 'data_api';
 select is(pg_temp.gate('{}', 'exposed'), 'unknown', 'what the API serves is not guessed');
 select runbook.set_setting('exposed_schemas', '["graphql_public"]');
 select is(
   pg_temp.ask('{}') ->> 'verdict', 'denied', 'a schema that it does not serve denies, rows or not'
+);
+
+select runbook.record_probe('data_api', true, '{"schemas": ["public"]}');
+select is(pg_temp.gate('{}', 'exposed'), 'pass', 'one that it named itself is served');
+select ok(
+  pg_temp.ask('{}') @> jsonb_build_object(
+    'gates', jsonb_build_array(
+      jsonb_build_object(
+        'gate', 'exposed',
+        'evidence', jsonb_build_object('source', (runbook.exposed_schemas()).source)
+      )
+    )
+  ),
+  'and it is told how that is known'
 );
 
 select * from finish();

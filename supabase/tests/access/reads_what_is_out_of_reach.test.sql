@@ -1,6 +1,6 @@
 begin;
 
-select plan(10);
+select plan(12);
 
 create schema access_private;
 create function access_private.may(number integer) returns boolean
@@ -92,6 +92,23 @@ select is(
     '{"user": "ok@demo.example", "table": "\"we''ird \"\"Näme\"", "command": "select"}'
   ) ->> 'verdict',
   'unknown', 'what depends on the login is not known here'
+);
+
+select pg_temp.allow('current_setting(''request.headers'', true)::json ->> ''x-key'' = target');
+select is(
+  runbook.explain_access(
+    '{"user": "ok@demo.example", "table": "\"we''ird \"\"Näme\"", "command": "select"}'
+  ) ->> 'verdict',
+  'unknown', 'nor what depends on the headers of the request'
+);
+create function public.access_header() returns text
+language sql stable as $f$ select current_setting('request.headers', true)::json ->> 'x-key' $f$;
+select pg_temp.allow('access_header() = target');
+select is(
+  runbook.explain_access(
+    '{"user": "ok@demo.example", "table": "\"we''ird \"\"Näme\"", "command": "select"}'
+  ) ->> 'verdict',
+  'unknown', 'nor where a function reads them'
 );
 
 select * from finish();

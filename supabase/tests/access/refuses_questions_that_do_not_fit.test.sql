@@ -1,6 +1,6 @@
 begin;
 
-select plan(17);
+select plan(21);
 
 create function pg_temp.refused(question text, path text, what text)
 returns text
@@ -72,6 +72,29 @@ select lives_ok(
     '{"role": "anon", "table": "\"klassen\"", "command": "select", "match": {}}'
   ) $$,
   'what fits is answered'
+);
+
+create table public.access_odd (
+  id integer generated always as identity primary key, data json, words text
+);
+create materialized view public.access_kept as select * from public.access_odd;
+select pg_temp.refused(
+  '{"role": "anon", "table": "access_odd", "command": "select", "match": {"data": {}}}',
+  'match.data', 'a type that has no equality'
+);
+select is(
+  runbook.explain_access(
+    '{"role": "anon", "table": "access_odd", "command": "select", "match": {"data": null}}'
+  ) ->> 'verdict',
+  'allowed', 'but null is found without one'
+);
+select pg_temp.refused(
+  '{"role": "anon", "table": "access_odd", "command": "insert", "row": {"id": 1}}', 'row.id',
+  'a value where the database always makes its own'
+);
+select pg_temp.refused(
+  '{"role": "anon", "table": "access_kept", "command": "delete"}', 'command',
+  'a write to a materialized view'
 );
 
 select * from finish();

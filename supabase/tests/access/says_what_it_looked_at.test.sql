@@ -75,7 +75,7 @@ select alike(
 );
 select alike(
   pg_temp.said('{"command": "insert", "row": {"id": 40, "kind": "seen"}}'),
-  '%The policies allow it, and yet it failed when it was tried: 23505: %',
+  '%Rights and policies allow it, and yet it failed when it was tried: 23505: %',
   'a row that the policies let in and a constraint does not'
 );
 

@@ -31,35 +31,35 @@ select is(
 
 select is(
   pg_temp.problems('{"email": "a", "emial": "b"}'),
-  '[{"path": "emial", "message": "is not a known parameter"}]',
+  '[{"path": "emial", "message": "is not a known parameter; known are days, email, force"}]',
   'an unknown parameter is named'
 );
 
 select is(
   pg_temp.problems('{"email": null, "days": 1.5, "force": "yes"}'),
   '[
-    {"path": "days", "message": "must be of type integer"},
-    {"path": "email", "message": "must be of type string"},
-    {"path": "force", "message": "must be of type boolean"}
+    {"path": "days", "message": "must be of type integer, not 1.5"},
+    {"path": "email", "message": "must be of type string, not null"},
+    {"path": "force", "message": "must be of type boolean, not \"yes\""}
   ]',
   'each wrong type is named, null among them'
 );
 
 select is(
   pg_temp.problems('{"email": "a", "days": "3"}'),
-  '[{"path": "days", "message": "must be of type integer"}]',
+  '[{"path": "days", "message": "must be of type integer, not \"3\""}]',
   'a number in quotes is no number'
 );
 
 select is(
   pg_temp.problems('{"email": ""}'),
-  '[{"path": "email", "message": "must have at least 1 characters"}]',
+  '[{"path": "email", "message": "must not be empty"}]',
   'too short is named'
 );
 
 select is(
   pg_temp.problems('{"email": "123456"}'),
-  '[{"path": "email", "message": "must have at most 5 characters"}]',
+  '[{"path": "email", "message": "must have at most 5 characters, not 6"}]',
   'too long is named'
 );
 

@@ -1,6 +1,6 @@
 begin;
 
-select plan(10);
+select plan(13);
 
 set local client_min_messages = warning;
 insert into auth.users (instance_id, id, aud, role, email, email_confirmed_at)
@@ -43,6 +43,34 @@ select is(
   pg_temp.finding('not_enrolled') ->> 'remediation',
   null,
   'without any enrolment and without a class there is nothing to send'
+);
+
+select ok(
+  pg_temp.finding('not_enrolled') #> '{evidence,classes}'
+  @> '[{"id": "cccccccc-0000-4000-8000-00000000c100", "name": "Poëzie"}]',
+  'but the classes that may be meant are listed with their ids'
+);
+
+select ok(
+  runbook.diagnose(
+    'class-access',
+    '{"email": "leila@test.example", "class_id": "cccccccc-0000-4000-8000-00000000c1ff"}'
+  ) -> 'findings'
+  @> '[{"code": "class_missing", "evidence": {"classes": [{"name": "Poëzie"}]}}]',
+  'so they are where a class is not there'
+);
+
+insert into public.klassen (id, name)
+select gen_random_uuid(), repeat('x', 200) || num.n
+from generate_series(1, 30) as num (n);
+
+select results_eq(
+  $$
+  select count(*), max(length(cho.content ->> 'name'))
+  from jsonb_array_elements(runbook.class_choices()) as cho (content)
+  $$,
+  $$ values (20::bigint, 100) $$,
+  'a few of them, and not at any length'
 );
 
 select is(

@@ -32,10 +32,10 @@ select results_eq(
   order by 1
   $$,
   array[
-    'bring_rows_back', 'count_old_rows', 'count_taken_keys', 'fetch_and_judge', 'literals_of',
+    'bring_rows_back', 'count_old_rows', 'fetch_and_judge', 'literals_of',
     'move_old_rows', 'read_as_anon', 'read_as_authenticated', 'read_as_service_role', 'read_row',
     'refuse_values', 'row_locker', 'rows_hanging_on', 'rows_moved', 'settle_constraints',
-    'write_row'
+    'taken_keys', 'write_row'
   ],
   'every function has an empty search_path but those that run the application''s code'
 );
@@ -45,10 +45,10 @@ select is_empty(
   select fun.signature
   from product_function as fun
   where fun.proname in (
-    'bring_rows_back', 'count_old_rows', 'count_taken_keys', 'fetch_and_judge', 'literals_of',
+    'bring_rows_back', 'count_old_rows', 'fetch_and_judge', 'literals_of',
     'move_old_rows', 'read_as_anon', 'read_as_authenticated', 'read_as_service_role', 'read_row',
     'refuse_values', 'row_locker', 'rows_hanging_on', 'rows_moved', 'settle_constraints',
-    'write_row'
+    'taken_keys', 'write_row'
   )
     and not 'search_path=public, extensions, pg_temp' = any (fun.proconfig)
   $$,

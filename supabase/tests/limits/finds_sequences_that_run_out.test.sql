@@ -3,7 +3,9 @@ begin;
 select plan(18);
 
 create schema limits_test;
--- Other tests may have left a survey.
+-- The schedule and other tests may have left a survey; the next one waits until this test has
+-- rolled back.
+lock table runbook.sequence_survey in share row exclusive mode;
 delete from runbook.sequence_survey where true;
 
 create function pg_temp.found()

@@ -2,6 +2,8 @@ begin;
 
 select plan(10);
 
+-- The stack may be at work: what it writes waits until this test has rolled back.
+lock table runbook.sequence_survey in share row exclusive mode;
 delete from runbook.sequence_survey where true;
 create sequence public.test_used as integer;
 create sequence public.test_fresh as integer;

@@ -2,7 +2,9 @@ begin;
 
 select plan(16);
 
--- The stack may be at work: what it writes waits until this test has rolled back.
+-- The stack may be at work: its ticks leave at once, and what it writes waits until this test has
+-- rolled back.
+select runbook.lock_for_transaction('tick');
 lock table cron.job_run_details in share row exclusive mode;
 delete from cron.job_run_details where true;
 

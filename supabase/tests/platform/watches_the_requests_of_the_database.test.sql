@@ -3,7 +3,8 @@ begin;
 select plan(9);
 
 -- The stack may be at work: what it writes waits until this test has rolled back.
-lock table net._http_response, net.http_request_queue in share row exclusive mode;
+-- First the queue, as the sender does.
+lock table net.http_request_queue, net._http_response in share row exclusive mode;
 delete from net._http_response where true;
 delete from net.http_request_queue where true;
 

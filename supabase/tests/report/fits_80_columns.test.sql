@@ -1,6 +1,6 @@
 begin;
 
-select plan(17);
+select plan(23);
 
 create function pg_temp.text_of(
   summary text,
@@ -45,6 +45,24 @@ select cmp_ok(
 );
 
 select cmp_ok(
+  pg_temp.widest(runbook.report_text(runbook.health_check(), asked.width)), '<=', asked.width,
+  'and on a telephone'
+)
+from (values (40), (30), (200)) as asked (width);
+
+select alike(
+  runbook.report_text(
+    runbook.compose_report(
+      '[{"check": "connections", "status": "critical", "value": 99, "took_ms": 1}]',
+      is_partial => true
+    ),
+    40
+  ),
+  e'%\nCRITICAL\n  Connections: 99 \\% used%',
+  'where a status stands above what it is about'
+);
+
+select cmp_ok(
   pg_temp.widest(pg_temp.text_of(repeat('ab ', 500))), '<=', 80,
   'long sentences are wrapped'
 );
@@ -72,13 +90,32 @@ select alike(
   'a problem is one line, and its details are indented'
 );
 
+select is(
+  array(
+    select runbook.entry_sentences(
+      jsonb_build_object('check', 'connections', 'status', 'warning', 'findings', '[
+        {"summary": "Long.", "remediation": "cancel-query", "params": {"pid": 7}},
+        {"summary": "Old.", "remediation": "reset-query-statistics", "params": {}},
+        {"summary": "Odd.", "remediation": null, "params": null}
+      ]'::jsonb)
+    )
+  ),
+  array[
+    'Connections',
+    'Long. Remediation: cancel-query {"pid": 7}',
+    'Old. Remediation: reset-query-statistics.',
+    'Odd.'
+  ],
+  'a remediation is named with what is sent to it'
+);
+
 select alike(
   pg_temp.text_of('short'), '%, only 1 check in%', 'a partial report says that it is partial'
 );
 
 select alike(
   pg_temp.text_of('short'),
-  e'%\nThe schedule uses % of one processor core.\n%',
+  e'%\nThe schedule runs for % of the time, by the clock.\n%',
   'and what the runbook itself costs'
 );
 
@@ -134,6 +171,7 @@ from (
     ('2', 'tables and indexes', 'tables and indexes'),
     ('1', 'tables and indexes', 'table or index'),
     ('1', 'sessions waiting', 'session waiting'),
+    ('1', 'times', 'time'),
     ('1', 'ms', 'ms')
 ) as asked (value, unit, text);
 

@@ -1,17 +1,24 @@
 begin;
 
-select plan(12);
+select plan(13);
 
--- Other tests may have taken snapshots; this one takes its own. What pg_stat_statements counts is
--- moved by moving the marks that it is compared with.
+-- Others may have taken snapshots; this one takes its own, and those of the schedule wait. What
+-- pg_stat_statements counts is moved by moving the marks that it is compared with.
+lock table runbook.statement_snapshot in share row exclusive mode;
 delete from runbook.statement_snapshot where id is not null;
 delete from runbook.statement_mark where queryid is not null;
 delete from runbook.statement_text where queryid is not null;
 
+-- A statement that nobody else can run meanwhile, and that takes more time than most.
+create temporary table own (id integer);
+select count(*) from own right join generate_series(1, 1000000) as num (n) on num.n = own.id;
+
 create temporary table chosen as
 select fig.userid, fig.dbid, fig.queryid, fig.toplevel, fig.calls, fig.total_ms
 from runbook.statement_figures() as fig
-where fig.calls >= 1
+inner join extensions.pg_stat_statements as sta
+  on sta.userid = fig.userid and sta.dbid = fig.dbid and sta.queryid = fig.queryid
+where sta.query like 'select count(*) from own right join %'
 order by fig.total_ms desc
 limit 1;
 
@@ -34,6 +41,16 @@ select is(
   (select snp.began_at from runbook.statement_snapshot as snp), null,
   'and covers no time'
 );
+select isnt_empty(
+  $$
+  select
+  from runbook.statement_text as txt
+  inner join pg_temp.chosen as cho on cho.queryid = txt.queryid
+  $$,
+  'but it keeps the texts of what a window of a day tells of'
+);
+-- The next one shall find it by itself.
+delete from runbook.statement_text where queryid is not null;
 
 -- 7 calls that came after the snapshot.
 update runbook.statement_mark as mrk

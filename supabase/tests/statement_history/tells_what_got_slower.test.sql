@@ -1,8 +1,9 @@
 begin;
 
-select plan(13);
+select plan(16);
 
--- Other tests may have taken snapshots; this one takes its own.
+-- Others may have taken snapshots; this one takes its own, and those of the schedule wait.
+lock table runbook.statement_snapshot in share row exclusive mode;
 delete from runbook.statement_snapshot where id is not null;
 delete from runbook.statement_mark where queryid is not null;
 
@@ -101,7 +102,7 @@ where snp.id = gns.snapshot_id and gns.queryid = 4711 and snp.taken_at < now() -
 
 select is(
   (
-    select (fnd.content -> 'evidence') - '{queryid,percent_of_time}'::text[]
+    select (fnd.content -> 'evidence') - '{queryid,percent_of_time,counted_since}'::text[]
     from jsonb_array_elements(runbook.run_check('slower_statements') -> 'findings')
       as fnd (content)
     where fnd.content #>> '{evidence,queryid}' = '4711'
@@ -160,6 +161,39 @@ select is(
   ),
   'anon',
   'what was done since then can be asked in psql'
+);
+
+-- A deployment in the middle of an hour, whose snapshot has been taken since.
+delete from runbook.statement_gain where queryid in (4711, 4712);
+delete from runbook.statement_mark where queryid = 4712;
+select pg_temp.hour(4, 4711, 100, 20);
+select pg_temp.hour(2, 4712, 1000, 200);
+select pg_temp.hour(1, 4712, 1000, 200);
+
+create temporary table since_deployment as
+select fnd.code, fnd.evidence
+from runbook.slower_statements(
+  now() - interval '2 hours 30 minutes', runbook.thresholds_of('slower_statements')
+) as fnd
+where fnd.evidence ->> 'queryid' = '4712';
+
+select is(
+  (select snc.code from since_deployment as snc),
+  'statement_is_new',
+  'what came with a deployment is new, though it ran within the same hour'
+);
+
+select is(
+  (select (snc.evidence ->> 'calls')::integer from since_deployment as snc),
+  2000,
+  'and that hour counts'
+);
+
+select cmp_ok(
+  (select (snc.evidence ->> 'counted_since')::timestamptz from since_deployment as snc),
+  '<',
+  now() - interval '2 hours 50 minutes',
+  'it is said since the snapshot before, when it was not there'
 );
 
 select * from finish();

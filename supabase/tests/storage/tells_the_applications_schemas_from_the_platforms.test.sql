@@ -1,6 +1,6 @@
 begin;
 
-select plan(9);
+select plan(13);
 
 create schema "we'ird ""Näme";
 
@@ -24,6 +24,8 @@ select is_empty(
 );
 select ok(not runbook.is_application_schema(0), 'nor is what does not exist');
 
+delete from runbook.probe as prb
+where prb.name = 'data_api';
 select is(
   (runbook.exposed_schemas()).names, '{public}'::text[], 'where nobody says, public is exposed'
 );
@@ -35,12 +37,27 @@ select is(
 );
 
 select runbook.set_setting('exposed_schemas', '["api"]');
-select is((runbook.exposed_schemas()).names, '{api}'::text[], 'the admin''s word counts most');
+select is((runbook.exposed_schemas()).names, '{api}'::text[], 'the admin''s word counts more');
 
 select runbook.set_setting('exposed_schemas', '"nonsense"');
 select is(
   (runbook.exposed_schemas()).names, '{public,api,Odd}'::text[], 'a word that is no list does not'
 );
+
+select runbook.set_setting('exposed_schemas', '["api"]');
+select runbook.record_probe('data_api', true, '{"status": 406, "schemas": ["public", "Odd"]}');
+select is(
+  (runbook.exposed_schemas()).names, '{public,Odd}'::text[], 'the Data API''s own word counts most'
+);
+select matches((runbook.exposed_schemas()).source, '^the Data API itself, asked at ', 'so it says');
+
+update runbook.probe as prb
+set seen_at = clock_timestamp() - interval '25 hours'
+where prb.name = 'data_api';
+select is((runbook.exposed_schemas()).names, '{api}'::text[], 'one of yesterday does not');
+
+select runbook.record_probe('data_api', false, '{"status": null, "error": "timeout"}');
+select is((runbook.exposed_schemas()).names, '{api}'::text[], 'nor does its silence');
 
 select * from finish();
 rollback;

@@ -1,6 +1,6 @@
 begin;
 
-select plan(20);
+select plan(22);
 
 -- A check whose findings the test chooses: [[code, severity, subject], ...].
 create function public.test_check(settings jsonb)
@@ -114,7 +114,17 @@ select is(pg_temp.report() ->> 'status', 'warning', 'when it has expired they ar
 
 select pg_temp.find('["odd", "critical", "one"]');
 select pg_temp.suppress(jsonb_build_object('until', runbook.now() + interval '1 day'));
-select is(pg_temp.report() ->> 'status', 'ok', 'it may be made again, for what is seen then');
+select is(
+  pg_temp.report() #>> '{checks,0,status}', 'ok', 'it may be made again, for what is seen then'
+);
+select is(
+  pg_temp.report() ->> 'status', 'warning', 'but no report is well while something critical is'
+);
+select alike(
+  runbook.report_text(pg_temp.report()),
+  '%Something critical is suppressed.%suppressed      1: critical: odd (one) until%',
+  'and people read what'
+);
 select is((select count(*) from runbook.suppression), 1::bigint, 'and is there once');
 
 do $$

@@ -1,6 +1,6 @@
 begin;
 
-select plan(12);
+select plan(13);
 
 set local client_min_messages = warning;
 create table public."test Big" (id integer primary key);
@@ -45,6 +45,12 @@ from (
     ('analyze-table', 'pg_catalog.pg_class', '42501', 'a catalog keeps itself in order'),
     ('vacuum-table', 'pg_catalog.pg_database', '42501', 'a shared one would be skipped')
 ) as asked (remediation, name, answer, description);
+
+select is(
+  runbook.remediate('vacuum-table', '{"table": "\"test Big\""}', true) #>> '{steps,0,summary}',
+  'Remove the dead rows of public."test Big": about 0.',
+  'of a table whose pages nobody has counted no size is told'
+);
 
 -- What Postgres skips ends without an error: it was not done, unless it is seen.
 create function pg_temp.step(shape text, "table" text)
