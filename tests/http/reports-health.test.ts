@@ -141,12 +141,14 @@ describe("for people", () => {
 
   it("tells with detail what is worth knowing and no problem", async () => {
     const headers = { ...secretKey(), accept: "text/plain" };
-    const checks = ["settings", "disk_space"];
+    const checks = ["settings", "table_growth"];
     const short = await call("health-check", { json: { checks }, headers });
     const long = await call("health-check", { json: { checks, detail: true }, headers });
-    expect(short.text).toMatch(/\ninfo {12}Worth knowing, and no problem: Settings\. With detail it is told\.\n/);
+    expect(short.text).toMatch(
+      /\ninfo {12}Worth knowing, and no problem: Settings\. With detail it is told\.\n/,
+    );
     expect(long.text).toMatch(/\ninfo {12}Settings: 1 setting\n {16}random_page_cost is 4, /);
-    expect(long.text).toMatch(/\nnot applicable {2}Disk space\n {16}SQL cannot see how large the disk is\./);
+    expect(long.text).toMatch(/\nnot applicable {2}Growth of tables\n {16}There are no sizes /);
   });
 
   it("refuses in sentences", async () => {

@@ -8,7 +8,8 @@ language sql
 as $$
   delete from runbook.bloat_measurement as msr where msr.relation = 'pg_attribute'::regclass;
   insert into runbook.bloat_measurement (
-    relation, filenode, measured_at, bytes, live_bytes, dead_bytes, free_bytes, wasted_bytes, took_ms
+    relation, filenode, measured_at, bytes, live_bytes, dead_bytes, free_bytes, wasted_bytes,
+    took_ms
   )
   values (
     'pg_attribute'::regclass, pg_relation_filenode('pg_attribute'), clock_timestamp(),
