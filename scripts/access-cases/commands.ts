@@ -91,8 +91,10 @@ export function matchCondition(subject: Subject, { match, command }: Question): 
     return [subject.key.name, ...subject.key.further]
       .map((column) => `${relation}.${quoteName(column)} is not null`)
       .join(" and ");
-  const conditions = Object.entries(match ?? {}).map(
-    ([column, value]) => `${relation}.${quoteName(column)} = ${quoteText(String(value))}`,
+  const conditions = Object.entries(match ?? {}).map(([column, value]) =>
+    value === null
+      ? `${relation}.${quoteName(column)} is null`
+      : `${relation}.${quoteName(column)} = ${quoteText(String(value))}`,
   );
   return conditions.length === 0 ? "true" : conditions.join(" and ");
 }

@@ -115,13 +115,19 @@ function makeTrigger(random: Random, types: string, table: Subject): string[] {
   const person = table.columns.find(({ type }) => type.sql === "uuid");
   const number = table.columns.find(({ type }) => type.sql === "integer");
   // None throws a row away: that is no question of access.
+  const name = relationName(table);
+  const changes = [
+    ...(person === undefined ? [] : [`${quoteName(person.name)} := auth.uid();`]),
+    ...(number === undefined ? [] : [`${quoteName(number.name)} := 2;`]),
+  ];
   const deed = random.pick([
-    ...(person === undefined ? [] : [`new.${quoteName(person.name)} := auth.uid();`]),
-    ...(number === undefined ? [] : [`new.${quoteName(number.name)} := 2;`]),
-    "raise debug 'seen';",
+    ...changes.map((change) => `new.${change} return new;`),
+    "raise debug 'seen'; return new;",
+    ...(changes.length === 0 ? [] : [`return ${types}.changed(new);`]),
   ]);
   return [
-    `create function ${types}.before_writing() returns trigger language plpgsql as $f$ begin ${deed} return new; end $f$`,
+    `create function ${types}.changed(line ${name}) returns ${name} language plpgsql as $f$ begin ${changes.map((change) => `line.${change}`).join(" ")} return line; end $f$`,
+    `create function ${types}.before_writing() returns trigger language plpgsql as $f$ begin ${deed} end $f$`,
     `create trigger before_writing before ${random.pick(["insert", "update", "insert or update"])} on ${relationName(table)} for each row execute function ${types}.before_writing()`,
   ];
 }

@@ -39,6 +39,9 @@ function makeClaims(random: Random, roles: Roles): Question["claims"] {
     [1, { team: "12" }],
     [1, { aal: "aal2" }],
     [1, { app_metadata: { provider: "sms", roles: ["x"] } }],
+    // What no token of Auth's holds, but a hook or a team's own token may.
+    [0.5, { app_metadata: "none" }],
+    [0.3, { sub: "somebody" }],
     [1, { role: roles.own }],
   ]);
 }
@@ -55,6 +58,15 @@ function makeMatch(random: Random, subject: Subject): Question["match"] {
         // Only what a filter of the Data API would carry as it is.
         return typeof json === "string" || typeof json === "boolean" ? { [column.name]: json } : undefined;
       },
+    ],
+    // `is null`, alone and beside another column.
+    [1, () => ({ [random.pick(subject.columns).name]: null })],
+    [
+      0.5,
+      () => ({
+        [random.pick(subject.columns).name]: null,
+        [subject.key.name]: random.pick(subject.key.values).json,
+      }),
     ],
   ])();
 }

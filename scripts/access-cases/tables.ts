@@ -48,13 +48,22 @@ export function makeTable(random: Random, schema: string, types: string): MadeTa
     `primary key (${quoteName(keyName)}${isComposite ? `, "part"` : ""})`,
   ];
   const table = relationName(subject);
+  // A table that inherits has no policies and no triggers of its own here; its rows are among those of the other.
+  const heir = kind === "table" && random.chance(0.08) ? { ...subject, name: `${name} heir` } : undefined;
+  const own = heir === undefined ? subject.key.values : subject.key.values.slice(0, -1);
   return {
     subject,
     keyType: keyType.sql,
     statements: [
       `create table ${table} (\n  ${definitions.join(",\n  ")}\n)${kind === "partitioned" ? ` partition by hash (${quoteName(keyName)})` : ""}`,
       ...(kind === "partitioned" ? partitions(subject) : []),
-      insertRows(random, subject),
+      insertRows(random, subject, own),
+      ...(heir === undefined
+        ? []
+        : [
+            `create table ${relationName(heir)} ("more" text) inherits (${table})`,
+            insertRows(random, heir, subject.key.values.slice(-1)),
+          ]),
     ],
   };
 }
@@ -97,9 +106,9 @@ function partitions(subject: Subject): string[] {
   );
 }
 
-function insertRows(random: Random, subject: Subject): string {
+function insertRows(random: Random, subject: Subject, keys: readonly Value[]): string {
   const names = [subject.key.name, ...subject.columns.map(({ name }) => name)];
-  const rows = subject.key.values.map((key) => {
+  const rows = keys.map((key) => {
     const values: Value[] = [key, ...subject.columns.map(({ type }) => random.pick(type.values))];
     return `(${values.map(({ sql }) => sql).join(", ")})`;
   });

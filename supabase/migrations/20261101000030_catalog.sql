@@ -317,6 +317,7 @@ $$;
 comment on function runbook.value_text(jsonb) is
 'A JSON value in 60 characters at most; of an array or object what it is.';
 revoke all on function runbook.value_text(jsonb) from public;
+grant execute on function runbook.value_text(jsonb) to runbook_viewer;
 
 -- What is wrong with a value under a schema, as [{path, message}]; empty when it fits. Knows the
 -- part of JSON Schema that the catalog uses: an object without further properties, required,

@@ -168,6 +168,15 @@ begin
 
   return jsonb_build_object(
     'sql', format('drop index concurrently %s', v_name),
+    -- A freeze or a worker that was ended may lie between the run and its statement.
+    'begins_when', format(
+      'select exists (select from pg_catalog.pg_index as idx '
+      'where idx.indexrelid = pg_catalog.to_regclass(%L) and idx.indexrelid = %s '
+      'and idx.indisvalid = %L)',
+      v_name,
+      v_index::oid,
+      v_is_valid
+    ),
     'done_when', v_about -> 'is_gone',
     'undo_sql', case
       when v_is_valid then regexp_replace(

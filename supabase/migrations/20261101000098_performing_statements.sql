@@ -114,8 +114,9 @@ comment on function runbook.runs_are_paused() is 'Whether a freeze keeps runs fr
 revoke all on function runbook.runs_are_paused() from public;
 
 -- Hands out the next statement of a run, and notes that it is under way: that of its first open
--- step, or what cleans up after it. Null when there is none, when one is under way, and while
--- changes are frozen. Only the owner of the schema may.
+-- step, or what cleans up after it. Null when there is none, when one is under way, while changes
+-- are frozen, and when what it is about has changed since the plan: then the step has failed. Only
+-- the owner of the schema may.
 create function runbook.next_statement(run_id bigint)
 returns jsonb
 language plpgsql
@@ -143,6 +144,21 @@ begin
   v_cleans := coalesce(v_step.progress ->> 'cleanup' = 'due', false);
 
   if v_step.state = 'running' and not v_cleans or runbook.runs_are_paused() then
+    return null;
+  end if;
+
+  if not v_cleans
+    and v_step.content ? 'begins_when'
+    and not runbook.ask_of_step(v_step, 'begins_when', null)
+  then
+    perform runbook.end_statement(
+      v_step,
+      '{
+        "sqlstate": "RBSTM",
+        "message": "What the plan has seen is gone or another, so the statement was not begun."
+      }',
+      'failed'
+    );
     return null;
   end if;
 

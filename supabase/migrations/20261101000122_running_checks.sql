@@ -79,13 +79,25 @@ begin
   into v_problems
   from (
     select jsonb_build_object(
-      'path', format('checks.%s', ask.position - 1), 'message', 'is not a known check'
+      'path', format('checks.%s', ask.position - 1),
+      'message', format(
+        'is not a known check: %s; a report without a choice names all',
+        runbook.value_text(to_jsonb(ask.name))
+      )
     )
     from unnest(chosen_checks.checks) with ordinality as ask (name, position)
     where not exists (select from runbook.check as chk where chk.name = ask.name)
     union all
     select jsonb_build_object(
-      'path', format('groups.%s', ask.position - 1), 'message', 'is not a known group of checks'
+      'path', format('groups.%s', ask.position - 1),
+      'message', format(
+        'must be one of %s, not %s',
+        (
+          select string_agg(grp.name, ', ' order by grp.position)
+          from runbook.check_group as grp
+        ),
+        runbook.value_text(to_jsonb(ask.name))
+      )
     )
     from unnest(chosen_checks.groups) with ordinality as ask (name, position)
     where not exists (select from runbook.check_group as grp where grp.name = ask.name)

@@ -254,8 +254,11 @@ begin
   limit 1;
 
   if not found and v_entry ->> 'status' in ('error', 'skipped') then
-    raise exception 'The check % could not look: %', v_check, v_entry ->> 'reason'
-      using errcode = '55000', hint = 'Only what is found can be suppressed. Try again.';
+    perform runbook.refuse_change_of(
+      '55000',
+      format('The check %s could not look: %s', v_check, v_entry ->> 'reason'),
+      'Only what is found can be suppressed. Try again.'
+    );
   elsif not found then
     perform runbook.refuse_change_of(
       'P0002',

@@ -4,6 +4,40 @@
 -- Expressions of policies and defaults are read by functions that lock the table for a moment, so
 -- all of this runs behind a look for exclusive locks and under a lock_timeout.
 
+-- A type as SQL names it, of a domain the one beneath it: without what its checks do.
+create function runbook.base_type(type oid, modifier integer)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_type oid := base_type.type;
+  v_modifier integer := base_type.modifier;
+  v_below record;
+begin
+  loop
+    select typ.typbasetype, typ.typtypmod
+    into v_below
+    from pg_catalog.pg_type as typ
+    where typ.oid = v_type
+      and typ.typtype = 'd';
+
+    if not found then
+      return format_type(v_type, v_modifier);
+    end if;
+
+    v_type := v_below.typbasetype;
+    v_modifier := v_below.typtypmod;
+  end loop;
+end;
+$$;
+
+comment on function runbook.base_type(oid, integer) is
+'The name of a type with its modifier, of a domain that of the type beneath it.';
+revoke all on function runbook.base_type(oid, integer) from public;
+
 -- What must be known of a table's columns: types, what is generated and, where a new row is made,
 -- the defaults as text, which are read under a lock on the table.
 create function runbook.access_columns(relation oid, with_expressions boolean)
@@ -20,6 +54,9 @@ begin
         jsonb_build_object(
           'name', att.attname,
           'type', format_type(att.atttypid, att.atttypmod),
+          'base_type', case
+            when typ.typtype = 'd' then runbook.base_type(att.atttypid, att.atttypmod)
+          end,
           'is_generated', att.attgenerated <> '',
           'is_identity', att.attidentity <> '',
           'is_always_identity', att.attidentity = 'a',
@@ -65,7 +102,8 @@ end;
 $$;
 
 comment on function runbook.access_columns(oid, boolean) is
-'[{name, type, is_generated, is_identity, expression, type_default, sequence}] of a table.';
+'[{name, type, base_type, is_generated, is_identity, expression, type_default, sequence}] of a
+table; base_type of a domain only.';
 revoke all on function runbook.access_columns(oid, boolean) from public;
 
 -- The value that a sequence would give next, without taking it.
@@ -91,7 +129,8 @@ comment on function runbook.next_of_sequence(oid) is
 'The next value of a sequence, as far as it can be told without drawing it.';
 revoke all on function runbook.next_of_sequence(oid) from public;
 
--- JSON as columns, `"a" integer, "b" text`, for jsonb_to_record.
+-- JSON as columns, `"a" integer, "b" text`, for jsonb_to_record. Domains stand as what is beneath
+-- them: the check of one is the application's code, and is only run where it is rolled back.
 create function runbook.record_columns(columns jsonb, names text[])
 returns text
 language plpgsql
@@ -103,7 +142,12 @@ as $$
 begin
   return (
     select string_agg(
-      format('%I %s', col.item ->> 'name', col.item ->> 'type'), ', ' order by col.position
+      format(
+        '%I %s',
+        col.item ->> 'name',
+        coalesce(col.item ->> 'base_type', col.item ->> 'type')
+      ),
+      ', ' order by col.position
     )
     from jsonb_array_elements(record_columns.columns) with ordinality as col (item, position)
     where col.item ->> 'name' = any (record_columns.names)
@@ -160,10 +204,17 @@ begin
             when refuse_values.path = 'match' and refuse_values.given -> v_name <> 'null'
               then pg_catalog.format('given.%1$I = given.%1$I', v_name)
           end,
-          runbook.record_columns(pg_catalog.jsonb_build_array(v_column), array[v_name])
+          runbook.record_columns(
+            pg_catalog.jsonb_build_array(v_column - 'base_type'), array[v_name]
+          )
         )
         using refuse_values.given;
+
+        -- Whatever a check of a domain did.
+        raise exception using errcode = 'RB000', message = 'rolled back', hint = 'Caught below.';
       exception
+        when sqlstate 'RB000' then
+          null;
         when undefined_function then
           v_problems := v_problems || pg_catalog.jsonb_build_object(
             'path', refuse_values.path || '.' || v_name,

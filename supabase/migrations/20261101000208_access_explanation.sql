@@ -360,7 +360,10 @@ declare
     case v_count when 1 then 'row' else format('%s rows', v_count) end,
     ' of ',
     v_table,
-    case when v_is_capped and v_has_match then ' that match' end
+    case
+      when v_is_capped and v_has_match
+        then ' that match' || case v_count when 1 then 'es' else '' end
+    end
   );
   v_passing integer;
   v_why text;

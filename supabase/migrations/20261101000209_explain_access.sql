@@ -82,9 +82,10 @@ revoke all on function runbook.held_locks() from public;
 -- Explains access, without recording who asked. For diagnoses, which ask about several tables and
 -- record one look; explain_access is for everyone else.
 --
--- Cost: the policies over the rows and the command on them, not begun later than 3 s after the
--- start; nothing waits longer than 100 ms for a lock. The caller's statement_timeout ends the rest.
-create function runbook.access_explanation(params jsonb)
+-- Cost: the policies over the rows and the command on them, not begun later than `until` or 3 s
+-- after the start; nothing waits longer than 100 ms for a lock. The caller's statement_timeout ends
+-- the rest.
+create function runbook.access_explanation(params jsonb, until timestamptz default null)
 returns jsonb
 language plpgsql
 volatile
@@ -94,7 +95,9 @@ set lock_timeout = '100ms'
 as $$
 declare
   v_started_at constant timestamptz := clock_timestamp();
-  v_until constant timestamptz := v_started_at + interval '3 seconds';
+  v_until constant timestamptz := least(
+    access_explanation.until, v_started_at + interval '3 seconds'
+  );
   v_question constant jsonb := runbook.access_question(access_explanation.params);
   v_relation constant oid := (v_question ->> 'relation')::oid;
   v_command constant text := v_question ->> 'command';
@@ -218,9 +221,9 @@ begin
 end;
 $$;
 
-comment on function runbook.access_explanation(jsonb) is
+comment on function runbook.access_explanation(jsonb, timestamptz) is
 'What runbook.explain_access answers, without a record of who looked. For diagnoses.';
-revoke all on function runbook.access_explanation(jsonb) from public;
+revoke all on function runbook.access_explanation(jsonb, timestamptz) from public;
 
 create table runbook.access_look (
   id bigint generated always as identity,

@@ -144,7 +144,7 @@ begin
       null,
       null
     )::runbook.finding;
-  elsif v_class.class_id is not null and v_class.teacher_id = v_account.id then
+  elsif v_class.class_exists and v_class.teacher_id = v_account.id then
     return next row(
       'teaches_class',
       'info',
@@ -155,7 +155,7 @@ begin
       null,
       null
     )::runbook.finding;
-  elsif v_class.class_id is not null then
+  elsif v_class.class_exists then
     return next row(
       'not_enrolled',
       'warning',

@@ -22,15 +22,17 @@ how looking for them failed, or why nobody looked.';
 revoke all on type runbook.content_sample from public;
 
 -- The keys of some rows of classes in a table, by class: {class_id: [key]}. A key is the text of
--- the one column that it has.
+-- the one column that it has. `preferred` is a column: rows where it is true come first.
 --
--- Cost: for each class as many rows as are asked for, through an index on the column.
+-- Cost: for each class as many rows as are asked for, through an index on the column; where some
+-- are preferred, a thousand at most.
 create function runbook.class_rows(
   relation oid,
   column_name text,
   key_column text,
   class_ids uuid[],
-  max_rows integer
+  max_rows integer,
+  preferred text default null
 )
 returns jsonb
 language plpgsql
@@ -47,13 +49,26 @@ begin
      cross join lateral (
        select jsonb_agg(one.key) as keys
        from (
-         select tbl.%1$I::text as key from %2$s as tbl where tbl.%3$I = cls.id limit $2
+         select near.key
+         from (
+           select tbl.%1$I::text as key, %4$s as is_preferred
+           from %2$s as tbl
+           where tbl.%3$I = cls.id
+           limit %5$s
+         ) as near
+         order by near.is_preferred desc
+         limit $2
        ) as one
      ) as found
      where found.keys is not null',
     class_rows.key_column,
     runbook.relation_name(class_rows.relation),
-    class_rows.column_name
+    class_rows.column_name,
+    case
+      when class_rows.preferred is null then 'true'
+      else format('tbl.%I is true', class_rows.preferred)
+    end,
+    case when class_rows.preferred is null then class_rows.max_rows else 1000 end
   )
   into v_keys
   using class_rows.class_ids, class_rows.max_rows;
@@ -62,21 +77,23 @@ begin
 end;
 $$;
 
-comment on function runbook.class_rows(oid, text, text, uuid[], integer) is
+comment on function runbook.class_rows(oid, text, text, uuid[], integer, text) is
 'The keys of up to so many rows of each class in a table, by class.';
-revoke all on function runbook.class_rows(oid, text, text, uuid[], integer) from public;
+revoke all on function runbook.class_rows(oid, text, text, uuid[], integer, text) from public;
 
 -- Looks for rows of classes as a student: in the tables of classes and enrolments, and in all that
 -- hangs on classes by a foreign key.
 --
 -- Cost: a look at the locks; up to 20 rows a class and table, fewer of each where there are many
 -- classes. A table that is locked, has no key of one column, or is large without an index is left
--- out, and the sample says so.
+-- out, and the sample says so; nothing is begun after `until`. Of a forum alone, posts that are
+-- approved are looked for first: that others are hidden is no fault.
 create function runbook.content_samples(
   school runbook.school,
   user_id uuid,
   class_ids uuid[],
   enrollments runbook.enrollment[],
+  until timestamptz,
   only_in oid[] default null
 )
 returns setof runbook.content_sample
@@ -148,7 +165,12 @@ begin
           v_table.column_name,
           v_table.key_column,
           content_samples.class_ids,
-          v_max_rows
+          v_max_rows,
+          case
+            when content_samples.only_in is not null
+              and runbook.has_columns(v_table.relation, '{"is_approved": "boolean"}')
+              then 'is_approved'
+          end
         );
       exception
         when lock_not_available then
@@ -197,7 +219,9 @@ begin
     end if;
   end loop;
 
-  v_answers := runbook.read_as_student(content_samples.user_id, v_statements);
+  v_answers := runbook.read_as_student(
+    content_samples.user_id, v_statements, content_samples.until
+  );
 
   return query
   select
@@ -211,8 +235,18 @@ begin
       when (v_answers[smp.position] -> 'failed')::boolean then v_answers[smp.position] -> 'answer'
     end,
     case
-      when v_answers is null then 'The token of this account has a role of its own.'
-      when v_answers[smp.position] is null then 'The time was spent before it was looked at.'
+      when v_answers is null
+        then 'The token of this account names a role of its own, as which no rows are read here.'
+      when v_answers[smp.position] is null
+        then format('%s was not looked at: the time was spent.', smp.content ->> 'name')
+      when v_answers[smp.position] #>> '{answer,sqlstate}' = '57014' then format(
+        'Looking for rows of %s as this person was stopped after %s ms: policies take that long.',
+        smp.content ->> 'name',
+        v_answers[smp.position] ->> 'took_ms'
+      )
+      when v_answers[smp.position] #>> '{answer,sqlstate}' = '55P03' then format(
+        'Rows of %s were not looked for: a lock was not free.', smp.content ->> 'name'
+      )
     end
   from unnest(v_samples) with ordinality as smp (content, position)
   cross join jsonb_each(smp.content -> 'keys') as by_class (class_id, keys);
@@ -220,15 +254,19 @@ end;
 $$;
 
 comment on function runbook.content_samples(
-  runbook.school, uuid, uuid[], runbook.enrollment[], oid[]
+  runbook.school, uuid, uuid[], runbook.enrollment[], timestamptz, oid[]
 ) is 'How many of some rows of each class a student sees, table by table, or in some tables only.';
 revoke all on function runbook.content_samples(
-  runbook.school, uuid, uuid[], runbook.enrollment[], oid[]
+  runbook.school, uuid, uuid[], runbook.enrollment[], timestamptz, oid[]
 ) from public;
 
 -- Why a student does not see rows, cut to its point: what explain-access tells of the table and the
 -- class. Where that finds nothing in the way, it says so: the rows were really looked for.
-create function runbook.content_explanation(user_id uuid, sample runbook.content_sample)
+create function runbook.content_explanation(
+  user_id uuid,
+  sample runbook.content_sample,
+  until timestamptz
+)
 returns runbook.finding
 language plpgsql
 stable
@@ -246,14 +284,32 @@ begin
         'table', v_sample.name,
         'command', 'select',
         'match', jsonb_build_object(v_sample.column_name, v_sample.class_id),
-        'limit', v_sample.taken,
+        'limit', greatest(v_sample.taken, 2),
         'proof', false
-      )
+      ),
+      content_explanation.until
     ),
     'content_hidden'
   );
 
-  if v_finding.evidence ->> 'verdict' = 'allowed' then
+  if v_finding.severity = 'skipped' then
+    v_finding.summary := case
+      when v_sample.failure is null then format(
+        'Looked for as this person, %s of %s rows of %s are seen. Why was not found out: %s',
+        v_sample.seen,
+        v_sample.taken,
+        v_sample.name,
+        regexp_replace(v_finding.summary, '^It is not known whether [^:]*: ', '')
+      )
+      else format(
+        'Looking for rows of %s as this person fails with %s: %s. Which policy raises it was not '
+        'found out.',
+        v_sample.name,
+        v_sample.failure ->> 'sqlstate',
+        v_sample.failure ->> 'message'
+      )
+    end;
+  elsif v_finding.evidence ->> 'verdict' = 'allowed' then
     v_finding.summary := format(
       'Looked for as this person, %s of %s rows of %s are seen, and no gate and no policy tells why.',
       v_sample.seen,
@@ -266,9 +322,10 @@ begin
 end;
 $$;
 
-comment on function runbook.content_explanation(uuid, runbook.content_sample) is
+comment on function runbook.content_explanation(uuid, runbook.content_sample, timestamptz) is
 'The explanation of rows that a student does not see, as a finding.';
-revoke all on function runbook.content_explanation(uuid, runbook.content_sample) from public;
+revoke all on function runbook.content_explanation(uuid, runbook.content_sample, timestamptz)
+from public;
 
 -- Samples as evidence: {table, looked_for, seen} each.
 create function runbook.sample_evidence(samples runbook.content_sample[])
@@ -300,7 +357,8 @@ create function runbook.findings_of_content(
   account runbook.account,
   class runbook.enrollment,
   samples runbook.content_sample[],
-  cause text
+  cause text,
+  until timestamptz
 )
 returns setof runbook.finding
 language plpgsql
@@ -322,6 +380,12 @@ declare
   v_seen text;
   v_explained runbook.finding;
   v_is_well boolean := true;
+  v_is_whole constant boolean := not exists (
+    select
+    from unnest(findings_of_content.samples) as smp
+    where smp.skipped is not null
+      and coalesce(smp.class_id, v_class.class_id) = v_class.class_id
+  );
 begin
   select
     string_agg(smp.name, ', ' order by smp.name) filter (where smp.seen = 0),
@@ -376,7 +440,9 @@ begin
     continue when v_sample.seen = v_sample.taken;
 
     v_is_well := false;
-    v_explained := runbook.content_explanation(v_account.id, v_sample);
+    v_explained := runbook.content_explanation(
+      v_account.id, v_sample, findings_of_content.until
+    );
 
     return next row(
       case
@@ -404,15 +470,22 @@ begin
     )::runbook.finding;
   end loop;
 
-  if v_is_well then
+  -- Silence about a class that nobody looked for is no proof that it is seen.
+  if v_is_well and (findings_of_content.school).classes in (
+    select smp.relation from unnest(v_samples) as smp
+  ) then
     return next row(
       'sees_class',
       'info',
       v_account.subject,
       format(
-        'Sees %s%s.',
+        'Sees %s%s%s.',
         v_class.class_name,
-        coalesce(', and in it ' || v_seen, ', which has no content yet')
+        case
+          when v_seen is not null then ', and in it ' || v_seen
+          when v_is_whole then ', which has no content yet'
+        end,
+        case when not v_is_whole then ', as far as it was looked at' end
       ),
       jsonb_build_object(
         'class_id', v_class.class_id, 'samples', runbook.sample_evidence(v_samples)
@@ -426,10 +499,10 @@ end;
 $$;
 
 comment on function runbook.findings_of_content(
-  runbook.school, runbook.account, runbook.enrollment, runbook.content_sample[], text
+  runbook.school, runbook.account, runbook.enrollment, runbook.content_sample[], text, timestamptz
 ) is
 'What a student sees of a class: class_hidden, enrollment_hidden, content_hidden,
 content_partly_visible, sees_class; with a cause content_closed, content_open.';
 revoke all on function runbook.findings_of_content(
-  runbook.school, runbook.account, runbook.enrollment, runbook.content_sample[], text
+  runbook.school, runbook.account, runbook.enrollment, runbook.content_sample[], text, timestamptz
 ) from public;

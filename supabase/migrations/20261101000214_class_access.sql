@@ -93,12 +93,13 @@ declare
   v_account constant runbook.account := findings_of_student.account;
   -- More than a student has, and few enough to be looked at in time.
   v_max_classes constant integer := 20;
+  -- For all that runs as the student together; the caller's statement_timeout is 5 s.
+  v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
   v_profile constant text := runbook.missing_profile(v_school, v_account.id);
   v_enrollments runbook.enrollment[];
   v_classes runbook.enrollment[];
   v_class runbook.enrollment;
   v_samples runbook.content_sample[];
-  v_sample runbook.content_sample;
   v_function oid := runbook.enrollment_function();
   v_asked runbook.enrollment[];
   v_questions text[];
@@ -183,9 +184,12 @@ begin
       'It is not clear which argument of is_enrolled_in_class is the person and which the class.'
     );
   elsif v_questions <> '{}' then
-    v_answers := runbook.read_as_student(v_account.id, v_questions);
+    v_answers := runbook.read_as_student(
+      v_account.id, v_questions, clock_timestamp() + interval '1 second'
+    );
 
-    for v_index in 1..cardinality(v_asked) loop
+    -- Null as a whole where the role of the token is none to read as; the samples say so.
+    for v_index in 1..coalesce(cardinality(v_answers), 0) loop
       v_finding := runbook.finding_of_enrollment_answer(
         v_asked[v_index].class_name,
         coalesce(v_asked[v_index].status = 'paid', false),
@@ -209,7 +213,8 @@ begin
       v_school,
       v_account.id,
       array(select cls.class_id from unnest(v_classes) as cls),
-      v_enrollments[1:v_max_classes]
+      v_enrollments[1:v_max_classes],
+      v_until
     ) as smp
   );
 
@@ -217,16 +222,23 @@ begin
     v_findings := v_findings || array(
       select fnd
       from runbook.findings_of_content(
-        v_school, v_account, v_class, v_samples, runbook.cause_of(v_class, v_account.id)
+        v_school,
+        v_account,
+        v_class,
+        v_samples,
+        runbook.cause_of(v_class, v_account.id),
+        v_until
       ) as fnd
     );
   end loop;
 
-  foreach v_sample in array v_samples loop
-    if v_sample.skipped is not null then
-      v_findings := v_findings || runbook.skipped('content_hidden', v_sample.skipped);
-    end if;
-  end loop;
+  v_findings := v_findings || array(
+    select runbook.skipped('content_hidden', reason.text)
+    from (
+      select distinct smp.skipped from unnest(v_samples) as smp where smp.skipped is not null
+    ) as reason (text)
+    order by reason.text
+  );
 
   if cardinality(v_enrollments) > v_max_classes then
     v_findings := v_findings || runbook.skipped(

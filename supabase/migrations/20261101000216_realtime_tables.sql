@@ -69,8 +69,17 @@ as $$
     runbook.relation_name(rel.oid),
     found.how,
     coalesce(found.is_filtered, false),
-    case rel.relreplident
-      when 'd' then 'default' when 'n' then 'nothing' when 'f' then 'full' else 'index'
+    case
+      when rel.relreplident = 'd' then 'default'
+      when rel.relreplident = 'f' then 'full'
+      when rel.relreplident = 'i' and exists (
+        select
+        from pg_catalog.pg_index as idx
+        where idx.indrelid = rel.oid
+          and idx.indisreplident
+      ) then 'index'
+      -- also where the index that was chosen is gone
+      else 'nothing'
     end,
     exists (
       select
@@ -328,12 +337,12 @@ begin
       'info',
       v_name,
       concat(
-        format('Changes of %s are sent', v_name),
+        format('Changes of %s are published', v_name),
         case
           when findings_of_realtime_table.roles = '{}'
             then '; nobody is subscribed to them at the moment'
           else format(
-            ' to %s',
+            ', with %s',
             (
               select string_agg(
                 format(

@@ -176,9 +176,11 @@ begin
       'warning',
       'realtime',
       format(
-        'There are %s subscriptions and nobody reads the log for them: Realtime has stopped, or '
-        'left them behind.',
-        findings_of_realtime_slots.subscriptions
+        '%s, and nobody reads the log for it: Realtime has stopped, or left them behind.',
+        case findings_of_realtime_slots.subscriptions
+          when 1 then 'There is one subscription'
+          else format('There are %s subscriptions', findings_of_realtime_slots.subscriptions)
+        end
       ),
       jsonb_build_object('subscriptions', findings_of_realtime_slots.subscriptions),
       'counted in realtime.subscription, read from pg_replication_slots',

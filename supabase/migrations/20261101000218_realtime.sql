@@ -138,6 +138,23 @@ begin
           jsonb_build_array(jsonb_build_object('path', 'table', 'message', sqlerrm))
         );
     end;
+
+    if not exists (
+      select
+      from pg_catalog.pg_class as rel
+      where rel.oid = v_relations[1]
+        and rel.relkind in ('r', 'p')
+        and rel.relpersistence = 'p'
+        -- the server's own are below it
+        and rel.oid >= 16384
+    ) then
+      perform runbook.refuse_problems(
+        '[{
+          "path": "table",
+          "message": "must be a table: views, indexes, unlogged and system tables are not published"
+        }]'
+      );
+    end if;
   end if;
 
   foreach v_finding in array array(

@@ -176,6 +176,7 @@ declare
   v_sample runbook.content_sample;
   v_cause text;
   v_is_post boolean;
+  v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
 begin
   v_findings := array(select fnd from runbook.findings_of_ban(v_account) as fnd);
 
@@ -204,6 +205,7 @@ begin
       v_account.id,
       array[v_enrollment.class_id],
       array[]::runbook.enrollment[],
+      v_until,
       array[(findings_of_reader.forum).posts, (findings_of_reader.forum).threads]
     ) as smp
   )
@@ -232,7 +234,7 @@ begin
       )::runbook.finding;
     else
       if v_cause is null then
-        v_finding := runbook.content_explanation(v_account.id, v_sample);
+        v_finding := runbook.content_explanation(v_account.id, v_sample, v_until);
       else
         v_finding := null;
       end if;

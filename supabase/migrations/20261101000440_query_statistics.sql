@@ -68,7 +68,7 @@ declare
 begin
   if v_schema is null then
     raise exception 'pg_stat_statements is not installed here.'
-      using errcode = '55000', hint = 'There is nothing to reset.';
+      using errcode = 'RBEFF', hint = 'There is nothing to reset.';
   end if;
 
   v_before := runbook.statement_statistics_state();
@@ -107,7 +107,7 @@ end;
 $$;
 
 comment on function runbook.reset_statement_statistics(jsonb) is
-'The effect reset_statement_statistics: {before, after, kept_by}. Raises 55000 without the extension, RBEFF when nothing came of it.';
+'The effect reset_statement_statistics: {before, after, kept_by}. Raises RBEFF without the extension, and when nothing came of it.';
 revoke all on function runbook.reset_statement_statistics(jsonb) from public;
 
 insert into runbook.effect (name, function, refusal_function, description, undo)

@@ -19,7 +19,7 @@ describe("runbook.explain_access", () => {
       explainer: askExplainer,
       seed: inject("accessSeed"),
       cases: inject("accessCases"),
-      proofs: 0.1,
+      proofs: 0.2,
       patience: 5,
     });
     console.log(summarizeCases(result));

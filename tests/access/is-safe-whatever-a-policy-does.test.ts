@@ -55,6 +55,7 @@ const deeds: [what: string, deed: string][] = [
   ["drops a table", "drop table if exists evil.others;"],
   ["makes a table", "create table evil.made (id integer);"],
   ["makes a temporary table", "create temporary table evil_made (id integer);"],
+  ["makes a large object", "perform lo_create(0);"],
   ["locks a table", "lock table evil.others in access exclusive mode;"],
   ["locks a row", "perform from evil.others for update;"],
   ["takes an advisory lock of the transaction", "perform pg_advisory_xact_lock(4711);"],
@@ -130,6 +131,7 @@ async function stateOf(): Promise<unknown> {
       (select jsonb_agg(line order by line.id) from evil.lines as line) as lines,
       (select jsonb_agg(line order by line.id) from evil.others as line) as others,
       (select count(*) from pg_catalog.pg_class where relname in ('made', 'evil_made')) as made,
+      (select count(*) from pg_catalog.pg_largeobject_metadata) as objects,
       (select count(*) from net.http_request_queue where url like '%evil%') as calls,
       (
         select count(*) from pg_catalog.pg_locks

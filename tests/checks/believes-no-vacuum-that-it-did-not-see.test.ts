@@ -65,7 +65,7 @@ it("one that left rows says who may still see them", async () => {
   await sql.unsafe(`alter table ${table} set (autovacuum_enabled = false)`);
   expect(run).toMatchObject({
     state: "failed",
-    error: { message: expect.stringMatching(/still there\. .* cannot remove them because of /) },
+    run: { error: { message: expect.stringMatching(/still there\. .* cannot remove them because of /) } },
     verification: { status: "not_cured", still_there: [{ evidence: { cause: "held_back" } }] },
     steps: [
       { state: "done", progress: { note: expect.stringMatching(/could not be removed: session \d+/) } },

@@ -149,7 +149,7 @@ describe("terminate-connection", () => {
       headers: { ...admin, "idempotency-key": crypto.randomUUID() },
       json: { ...json, reason, plan_hash: plan.body["plan_hash"] },
     });
-    expectRefusal(applied, 409, "PLAN_CHANGED");
+    expect(applied).toMatchObject({ status: 409, body: { code: "PLAN_CHANGED" } });
     expect(await isAlive(sql, session.pid)).toBe(true);
   });
 

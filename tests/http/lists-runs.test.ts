@@ -78,8 +78,9 @@ it.each([
   ["id=x", "?id"],
   ["limit=101", "?limit"],
   ["limit=0", "?limit"],
-  ["since=yesterday-ish", "since"],
-  ["cursor=abc", "cursor"],
+  ["since=yesterday-ish", "?since"],
+  ["cursor=abc", "?cursor"],
+  ["state=bogus", "?state"],
   ["order=asc", "?order"],
 ])("refuses ?%s by its path", async (query, path) => {
   const answer = await call(`remediation-runs?${query}`, { method: "GET", headers: viewer });

@@ -64,6 +64,9 @@ it("takes its parameters from the body and from the query", async () => {
   }
 });
 
+const unknownCheck = 'is not a known check: "coffee"; a report without a choice names all';
+const unknownGroup = "must be one of runbook, platform, activity, limits, statements, indexes, storage, not";
+
 it.each([
   [
     "?fial=critical",
@@ -78,10 +81,14 @@ it.each([
     { details: true },
     [{ path: "details", message: "is not a known parameter; known are checks, groups, detail" }],
   ],
-  ["", { checks: ["connections", "coffee"] }, [{ path: "checks.1", message: "is not a known check" }]],
-  ["?checks=coffee,connections", {}, [{ path: "?checks.0", message: "is not a known check" }]],
-  ["?groups=cups", {}, [{ path: "?groups.0", message: "is not a known group of checks" }]],
-  ["", { groups: ['we\'ird "Näme"'] }, [{ path: "groups.0", message: "is not a known group of checks" }]],
+  ["", { checks: ["connections", "coffee"] }, [{ path: "checks.1", message: unknownCheck }]],
+  ["?checks=coffee,connections", {}, [{ path: "?checks.0", message: unknownCheck }]],
+  ["?groups=cups", {}, [{ path: "?groups.0", message: `${unknownGroup} "cups"` }]],
+  [
+    "",
+    { groups: ['we\'ird "Näme"'] },
+    [{ path: "groups.0", message: `${unknownGroup} "we'ird \\"Näme\\""` }],
+  ],
   ["", { checks: "connections" }, [{ path: "checks", message: 'must be of type array, not "connections"' }]],
   ["", { checks: [] }, [{ path: "checks", message: "must not be empty" }]],
   ["?width=20", {}, [{ path: "?width", message: 'must be at least 30, not "20"' }]],

@@ -22,7 +22,7 @@ select results_eq(
     'remediation_for_caller', 'report_parts', 'report_text', 'require_role', 'run_check',
     'run_checks', 'run_of', 'runs', 'scheduled_cost', 'severity_rank', 'shortened_entry',
     'status_sentence', 'suppressed_entry', 'suppressions_in_force', 'thresholds_of', 'undo',
-    'unit_text', 'utc_text', 'version', 'wrapped'
+    'unit_text', 'utc_text', 'value_text', 'version', 'wrapped'
   ],
   'a viewer may call what reads, and be refused by remediate and undo'
 );

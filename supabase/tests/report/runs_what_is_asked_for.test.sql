@@ -59,16 +59,19 @@ $$;
 
 select is(
   pg_temp.refusal('{connections,"we''ird"}', null),
-  '[{"path": "checks.1", "message": "is not a known check"}]',
+  '[{"path": "checks.1", "message": "is not a known check: \"we''ird\"; a report without a choice names all"}]',
   'a name that nobody knows is refused with its place'
 );
 
 select is(
   pg_temp.refusal('{coffee,tea}', '{cups}'),
   '[
-    {"path": "checks.0", "message": "is not a known check"},
-    {"path": "checks.1", "message": "is not a known check"},
-    {"path": "groups.0", "message": "is not a known group of checks"}
+    {"path": "checks.0", "message": "is not a known check: \"coffee\"; a report without a choice names all"},
+    {"path": "checks.1", "message": "is not a known check: \"tea\"; a report without a choice names all"},
+    {
+      "path": "groups.0",
+      "message": "must be one of runbook, platform, activity, limits, statements, indexes, storage, not \"cups\""
+    }
   ]',
   'and so are several'
 );

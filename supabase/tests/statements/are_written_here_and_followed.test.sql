@@ -1,6 +1,6 @@
 begin;
 
-select plan(20);
+select plan(23);
 
 set local client_min_messages = warning;
 -- A remediation that declares what the test puts into a table.
@@ -166,6 +166,26 @@ select is(
   (select runbook.run_of(fng.id) #>> '{undo,available}' from failing as fng),
   'true',
   'an index that was not finished can be removed'
+);
+
+-- A freeze, or a worker that was ended, lies between the run and its statement.
+select pg_temp.want('drop_index', '{"index": "public.\"test odd\""}');
+create temporary table late as
+select pg_temp.run(runbook.remediate('test-remedy', '{}', reason => 'test')) as id;
+drop index public."test odd";
+create unique index "test odd" on public."test Big" (id);
+select is(
+  (select runbook.next_statement(lte.id) from late as lte), null,
+  'an index that got the name of the one that was to go is left alone'
+);
+select is(
+  (select runbook.run_of(lte.id) ->> 'state' from late as lte), 'failed', 'and the run has failed'
+);
+select pg_temp.want('drop_index', '{"index": "public.\"test odd\""}');
+create temporary table timely as
+select pg_temp.run(runbook.remediate('test-remedy', '{}', reason => 'test')) as id;
+select isnt(
+  (select runbook.next_statement(tml.id) from timely as tml), null, 'one that is as seen is not'
 );
 
 select * from finish();
