@@ -335,7 +335,7 @@ values (
         "type": "string",
         "minLength": 1,
         "maxLength": 40,
-        "description": "When it is shown again, at most one year from now, as 2027-01-31T12:00:00Z."
+        "description": "When it is shown again, within a year from now, as 2027-01-31T12:00:00Z."
       }
     },
     "required": ["check", "code", "until"],
