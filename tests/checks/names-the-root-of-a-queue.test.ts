@@ -92,6 +92,9 @@ it("advises to cancel the change of a table that stops all who come later", asyn
     },
   });
   expect(finding?.summary.length).toBeLessThanOrEqual(300);
+  expect(finding?.summary).toMatch(
+    new RegExp(`\\. Safest: cancel pid ${change.pid}, and the others go on\\.$`),
+  );
   await asker`select pg_cancel_backend(${change.pid})`;
   expect(await changed).toBe("57014");
   expect(await Promise.all(readers)).toEqual(["done", "done", "done"]);

@@ -146,6 +146,18 @@ describe("for people", () => {
     for (const line of answer.text.split("\n")) expect([...line].length).toBeLessThanOrEqual(80);
   });
 
+  it("tells with detail what is worth knowing and no problem", async () => {
+    const headers = { ...secretKey(), accept: "text/plain" };
+    const checks = ["settings", "table_growth"];
+    const short = await call("health-check", { json: { checks }, headers });
+    const long = await call("health-check", { json: { checks, detail: true }, headers });
+    expect(short.text).toMatch(
+      /\ninfo {12}Worth knowing, and no problem: Settings\. With detail it is told\.\n/,
+    );
+    expect(long.text).toMatch(/\ninfo {12}Settings: 1 setting\n {16}random_page_cost is 4, /);
+    expect(long.text).toMatch(/\nnot applicable {2}Growth of tables\n {16}There are no sizes /);
+  });
+
   it("refuses in sentences", async () => {
     const answer = await call("health-check", { method: "GET", headers: { accept: "text/plain" } });
     expect(answer.status).toBe(401);
