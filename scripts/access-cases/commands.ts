@@ -3,6 +3,9 @@ import { quoteJson, quoteName, quoteText } from "./quote.ts";
 import { relationName } from "./tables.ts";
 import type { Question, Subject } from "./world.ts";
 
+/** For the rest of the transaction nobody knows which schemas the Data API serves, whatever it has said: it does not serve the cases'. */
+export const withoutDataApi = `select runbook.carry_probes('[{"name": "data_api", "ok": false, "evidence": {}}]')`;
+
 /** What the Data API does before a command: role, claims and search path of the request. */
 export function becomeStatements(question: Question): string[] {
   return [

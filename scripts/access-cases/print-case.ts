@@ -1,4 +1,4 @@
-import { becomeStatements, commandStatement, explainStatement } from "./commands.ts";
+import { becomeStatements, commandStatement, explainStatement, withoutDataApi } from "./commands.ts";
 import type { KeyedExplanation } from "./explanation.ts";
 import type { RealAnswer } from "./real-answer.ts";
 import type { Case } from "./world.ts";
@@ -21,6 +21,7 @@ export function printCase({ case: failing, complaints, real, said }: Disagreemen
     `-- World ${world.seed}. The explainer said: ${said === null ? "nothing" : said.explanation.verdict}, ${JSON.stringify(said?.explanation.rows.map(({ visible, allowed }, index) => [said.keys[index], allowed ?? visible]) ?? [])}`,
     `-- The database: ${real === null ? "was not asked" : (real.error ?? `${real.count} of ${real.keys.length} rows`)}, ${JSON.stringify([...(real?.rows ?? [])])}`,
     "begin;",
+    `${withoutDataApi};`,
     ...world.statements.map((statement) => `${statement};`),
     "\\pset format unaligned",
     `select jsonb_pretty((${explainStatement(world.subject, question, false)}));`,

@@ -1,5 +1,6 @@
 import type postgres from "postgres";
 import type { Explainer } from "./ask-explainer.ts";
+import { withoutDataApi } from "./commands.ts";
 import { type Comparison, compare } from "./compare.ts";
 import type { KeyedExplanation } from "./explanation.ts";
 import { makeWorld } from "./make-world.ts";
@@ -115,7 +116,7 @@ export async function inWorld<T>(
 ): Promise<T> {
   try {
     await connection.unsafe(
-      ["begin", "set local statement_timeout = '20s'", ...world.statements].join(";\n"),
+      ["begin", "set local statement_timeout = '20s'", withoutDataApi, ...world.statements].join(";\n"),
     );
     return await ask(connection);
   } catch (error) {

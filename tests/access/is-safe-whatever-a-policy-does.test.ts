@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 import { z } from "zod";
+import { serveSchema } from "./serve-schema.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
 const watcher = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
@@ -20,6 +21,7 @@ const answerShape = z.object({
 beforeAll(async () => {
   await watcher.listen("evil", (payload) => heard.push(payload));
   await removeEvil();
+  await serveSchema(sql, "evil");
   await sql.unsafe(`
     create schema evil;
     grant usage on schema evil to anon, authenticated;

@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { z } from "zod";
+import { serveSchema } from "./serve-schema.ts";
 
 const options = { max: 1, onnotice: () => {} };
 const asking = postgres(inject("databaseUrl"), options);
@@ -25,6 +26,7 @@ const shape = z.object({
 
 beforeAll(async () => {
   await removeQueue();
+  await serveSchema(asking, "queue");
   // Whoever waits for a lock waits as long as its test holds it, and has failed then.
   await asking`set statement_timeout = '20s'`;
   await asking.unsafe(`
