@@ -39,9 +39,9 @@ function makeClaims(random: Random, roles: Roles): Question["claims"] {
     [1, { team: "12" }],
     [1, { aal: "aal2" }],
     [1, { app_metadata: { provider: "sms", roles: ["x"] } }],
-    // What no token of Auth's holds, but a hook or a team's own token may.
+    // What no token of Auth's holds, but a hook or a team's own token may. A `sub` that is no uuid is not asked: then
+    // whether auth.uid() raises beside a null hangs on how often the session has planned the function around it.
     [0.5, { app_metadata: "none" }],
-    [0.3, { sub: "somebody" }],
     [1, { role: roles.own }],
   ]);
 }

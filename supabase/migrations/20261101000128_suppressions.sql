@@ -232,7 +232,7 @@ begin
         select jsonb_build_object(
           'path', 'until',
           'message', format(
-            'must be a time in the future, at most one year from now, not %s',
+            'must be a time within a year from now, not %s',
             suppress_finding.params -> 'until'
           )
         )

@@ -618,7 +618,7 @@ as $$
       0,
       'info',
       format(
-        'Worth knowing, and no problem: %s. With detail it is told.',
+        'Worth knowing, and no problem: %s. health-check?detail=true tells it.',
         string_agg(rnk.title, ', ' order by rnk.position)
       )
     from ranked as rnk

@@ -296,7 +296,8 @@ insert into runbook.check (
   check_group,
   unit,
   thresholds,
-  codes
+  codes,
+  probes
 )
 values
   (
@@ -308,8 +309,10 @@ values
     'platform',
     'tables',
     '{}',
-    '{"table_without_primary_key": "A table has no primary key."}'
+    '{"table_without_primary_key": "A table has no primary key."}',
+    '{}'
   ),
+  -- look_every_s: which schemas the Data API shows changes when somebody changes it.
   (
     'row_security',
     'Row level security',
@@ -318,9 +321,10 @@ values
     640,
     'platform',
     'tables',
-    '{}',
+    '{"look_every_s": 3600}',
     '{
       "row_security_without_policy": "Row level security is on and no policy lets anyone in.",
       "row_security_off": "The API''s roles can use the table without row level security."
-    }'
+    }',
+    array['data_api']
   );

@@ -1,7 +1,7 @@
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, it } from "vitest";
 import { rolledBack } from "../conformance/rolled-back.ts";
-import { collect, untilNothing } from "../setup/schedule.ts";
+import { switchOff, untilNothing } from "../setup/schedule.ts";
 import { entryOf, findingsOf, flushCounters } from "./findings-of.ts";
 
 const sql = postgres(inject("databaseUrl"), { max: 1, onnotice: () => {} });
@@ -14,6 +14,9 @@ const admin = postgres({
   max: 1,
 });
 
+// Hooks of the end run the last first.
+afterAll(() => Promise.all([sql.end(), other.end(), admin.end()]));
+
 /** How often autovacuum looks at the database. */
 async function setNaptime(naptime: "1s" | "1h" | null): Promise<void> {
   await admin.unsafe(
@@ -24,7 +27,10 @@ async function setNaptime(naptime: "1s" | "1h" | null): Promise<void> {
   await admin`select pg_reload_conf()`;
 }
 
-// It would come in the middle of a test, and whatever it left a moment ago is no finding.
+// The stack's own collector would look between two statements of a test.
+switchOff(sql, "runbook-collect");
+
+// Autovacuum would come in the middle of a test, and whatever it left a moment ago is no finding.
 beforeAll(async () => {
   await setNaptime("1h");
   await untilNothing(
@@ -33,6 +39,8 @@ beforeAll(async () => {
   );
 });
 
+afterAll(() => setNaptime(null));
+
 beforeEach(async () => {
   await sql`create schema vacuum_story`;
   await sql`create table vacuum_story.thing (id int, body text)`;
@@ -40,11 +48,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await sql`drop schema vacuum_story cascade`;
-});
-
-afterAll(async () => {
-  await setNaptime(null);
-  await Promise.all([sql.end(), other.end(), admin.end()]);
 });
 
 /** So many rows, analyzed and never vacuumed. */
@@ -63,14 +66,13 @@ async function withoutAutovacuum(work: () => Promise<void>): Promise<void> {
   });
 }
 
-/** The collector sees what is past a trigger; `rounds`: as if it had first seen it so many rounds of autovacuum ago. */
-async function seen(rounds = 0): Promise<void> {
+/** The collector sees what is past a trigger; `ago`: as if it had first seen it so long ago. */
+async function seen(ago = "0 s"): Promise<void> {
   await flushCounters(sql);
   await sql`delete from runbook.autovacuum_due where relation = 'vacuum_story.thing'::regclass`;
-  await collect(sql, "autovacuum_due");
+  await sql`select runbook.collect('autovacuum_due')`;
   await sql`
-    update runbook.autovacuum_due
-    set since = since - ${rounds}::double precision * current_setting('autovacuum_naptime')::interval
+    update runbook.autovacuum_due set since = since - ${ago}::interval
     where relation = 'vacuum_story.thing'::regclass`;
 }
 
@@ -115,12 +117,12 @@ it("finds dead rows that should have been vacuumed long ago, and no others", asy
     expect(await foundLate("dead_rows")).toEqual([]);
 
     await sql`delete from vacuum_story.thing where id <= 20000`;
-    await seen(60);
+    await seen("4 hours");
     expect(await found("dead_rows")).toEqual([
       ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "overdue"],
     ]);
     const [finding] = await findingsOf(sql, "dead_rows", "vacuum_story");
-    expect(finding?.summary).toMatch(/ has not come for .+, though it looks every 1 h 0 min/);
+    expect(finding?.summary).toMatch(/ has not come for 4 h 0 min, though it looks every 1 h 0 min/);
   });
   await expectVacuumToCure();
 });
@@ -132,15 +134,15 @@ it("gives autovacuum the time of three rounds after a bulk change", async () => 
     // Nobody has looked since.
     expect([await found("dead_rows"), await found("table_statistics")]).toEqual([[], []]);
 
-    await seen(2.9);
+    await seen("2 hours 50 minutes");
     expect([await found("dead_rows"), await found("table_statistics")]).toEqual([[], []]);
 
-    await seen(3);
+    await seen("3 hours");
     expect(await found("dead_rows")).toEqual([
       ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "overdue"],
     ]);
     // What the collector saw stays, however often it looks.
-    await collect(sql, "autovacuum_due");
+    await sql`select runbook.collect('autovacuum_due')`;
     expect(await found("dead_rows")).toHaveLength(1);
 
     expect(await foundLate("table_statistics")).toEqual([
@@ -193,7 +195,7 @@ it("does not call a pile cured because somebody vacuumed", async () => {
   await fill(60_000);
   await withoutAutovacuum(async () => {
     await sql`delete from vacuum_story.thing where id <= 40000`;
-    await seen(60);
+    await seen("4 hours");
   });
   await sql`vacuum vacuum_story.thing`;
   await sql`delete from vacuum_story.thing where id <= 58000`;
@@ -201,7 +203,7 @@ it("does not call a pile cured because somebody vacuumed", async () => {
     ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "still_there"],
   ]);
   // The collector looks again, and the time begins anew.
-  await collect(sql, "autovacuum_due");
+  await sql`select runbook.collect('autovacuum_due')`;
   expect(await found("dead_rows")).toEqual([]);
 });
 
@@ -259,7 +261,7 @@ it("goes by the trigger that a table sets itself", async () => {
     expect(await foundLate("dead_rows")).toEqual([]);
 
     await sql`delete from vacuum_story.thing where id <= 12500`;
-    await seen(60);
+    await seen("4 hours");
     expect(await found("dead_rows")).toEqual([
       ["dead_rows_pile_up", "vacuum_story.thing", "vacuum-table", "overdue"],
     ]);

@@ -197,7 +197,7 @@ it.each([
   },
   { name: "a failure of its own", first: { status: 503, body: "upstream connect error" } },
 ])("tries again after $name", async ({ first }) => {
-  // A tick would ring for the second attempt, and the stack's own functions have no token.
+  // A tick would ring for the second attempt, and the stack's own functions ask another Management API.
   onTestFinished(await hold(sql, (holder) => holder`select runbook.lock_for_transaction('tick')`));
   const { parts, got } = await playManagement({ shutdown: [first, { status: 404 }] });
   const { status, body } = await restart(parts);

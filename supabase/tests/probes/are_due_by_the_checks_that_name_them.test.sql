@@ -17,7 +17,7 @@ $$;
 
 select is(
   runbook.due_probes(),
-  array['auth_health', 'disk', 'functions_version'],
+  array['auth_health', 'data_api', 'disk', 'functions_version'],
   'what nobody has looked at is due'
 );
 select is(
@@ -27,7 +27,7 @@ select is(
     where runbook.record_probe(prb.name, true, '{}')
       and prb.name = any (runbook.due_probes())
   ),
-  array['auth_health', 'disk', 'functions_version'],
+  array['auth_health', 'data_api', 'disk', 'functions_version'],
   'all are recorded'
 );
 select is(

@@ -30,7 +30,7 @@ create temporary table long as select pg_temp.report(true) as content;
 
 select alike(
   (select shr.content from short as shr),
-  e'%\ninfo            Worth knowing, and no problem: Settings. With detail it is told.\n%',
+  e'%\ninfo            Worth knowing, and no problem: Settings.\n%health-check?detail=true tells it.\n%',
   'a short report says where there is more to know'
 );
 select unalike(

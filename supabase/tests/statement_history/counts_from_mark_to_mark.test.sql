@@ -112,6 +112,19 @@ select is(
   'no gain is negative'
 );
 
+-- One that only the oldest snapshot tells of: what other sessions run may be asked for any time.
+insert into runbook.statement_text (dbid, queryid, query, columns)
+select cho.dbid, -42, 'select from long_ago', '[]'
+from pg_temp.chosen as cho;
+insert into runbook.statement_gain
+select (gain.content).*
+from (
+  select jsonb_populate_record(gns, '{"queryid": -42}') as content
+  from runbook.statement_gain as gns
+  order by gns.snapshot_id
+  limit 1
+) as gain;
+
 update runbook.statement_snapshot
 set taken_at = taken_at - interval '15 days'
 where began_at is not null;
@@ -127,16 +140,8 @@ select is(
   'what is too old goes'
 );
 
-select is(
-  (
-    select count(*)
-    from runbook.statement_text as txt
-    where not exists (
-      select from runbook.statement_gain as gns where gns.queryid = txt.queryid
-    )
-  ),
-  0::bigint,
-  'and its texts with it'
+select is_empty(
+  'select from runbook.statement_text as txt where txt.queryid = -42', 'and its texts with it'
 );
 
 select throws_ok(
