@@ -34,6 +34,7 @@ export interface CostResult {
 /** How much faster than the clock the schedule is run, so that its cost stands out from the noise. */
 export const speed = 40;
 
+/** How long one round of either kind lasts, in seconds. */
 export const roundS = 15;
 /** Rounds of each kind; together they are an hour of the schedule, so what is due hourly is done once. */
 const rounds = 3600 / speed / roundS;
