@@ -152,7 +152,7 @@ describe("for people", () => {
     const short = await call("health-check", { json: { checks }, headers });
     const long = await call("health-check", { json: { checks, detail: true }, headers });
     expect(short.text).toMatch(
-      /\ninfo {12}Worth knowing, and no problem: Settings\.\n {16}health-check\?detail=true tells it\.\n/,
+      /\ninfo {12}Worth knowing, and no problem: Settings\.\s+health-check\?detail=true tells it\.\n/,
     );
     expect(long.text).toMatch(/\ninfo {12}Settings: 1 setting\n {16}random_page_cost is 4, /);
     expect(long.text).toMatch(/\nnot applicable {2}Growth of tables\n {16}There are no sizes /);
