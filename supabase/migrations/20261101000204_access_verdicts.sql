@@ -65,6 +65,44 @@ $$;
 comment on function runbook.one_line(text, integer) is 'A text on one line, at most this long.';
 revoke all on function runbook.one_line(text, integer) from public;
 
+-- Whether a part of a filter raises that reads no column. Where a table has heirs or partitions
+-- Postgres evaluates such a part once, ahead of all that reads a row, whichever policy it belongs
+-- to. By the names of the columns, so a part with a subquery that has a column of the same name
+-- passes for one that reads the row.
+create function runbook.raises_ahead(question jsonb, words text[])
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return raises_ahead.question ? 'has_heirs'
+    and raises_ahead.question ->> 'over' = 'old'
+    and jsonb_typeof(raises_ahead.question -> 'reads') = 'array'
+    and exists (
+      select
+      from unnest(
+        runbook.joined_parts(raises_ahead.question -> 'tree'), raises_ahead.words
+      ) as part (expression, word)
+      where part.word = 'error'
+        and not exists (
+          select
+          from jsonb_array_elements_text(raises_ahead.question -> 'reads') as col (name)
+          where part.expression ~* concat(
+            '(^|\W)',
+            regexp_replace(col.name, '([^[:alnum:]_])', '\\\1', 'g'),
+            '(\W|$)'
+          )
+        )
+    );
+end;
+$$;
+
+comment on function runbook.raises_ahead(jsonb, text[]) is
+'Whether a part of a policy''s filter raises before any row is looked at. words are its parts''.';
+revoke all on function runbook.raises_ahead(jsonb, text[]) from public;
+
 -- One policy's part in the explanation of a row.
 create function runbook.policy_verdict(question jsonb, verdicts jsonb)
 returns jsonb
@@ -122,7 +160,15 @@ begin
         else v_verdict ->> 'unknown'
       end,
       'expression', policy_verdict.question #> '{tree,expression}',
-      'depends_on_order', case when v_depends_on_order then true end
+      'depends_on_order', case when v_depends_on_order then true end,
+      'raises_ahead', case
+        when coalesce(v_verdict ->> 'sqlstate', '') not in ('42501', '42P17')
+          and runbook.raises_ahead(
+            policy_verdict.question,
+            case when v_joined = '{}' then array[v_word] else v_joined end
+          )
+          then true
+      end
     )
   ) || jsonb_build_object(
     'decided_by', case
@@ -140,8 +186,8 @@ end;
 $$;
 
 comment on function runbook.policy_verdict(jsonb, jsonb) is
-'{name, kind, command, part, verdict, message, expression, depends_on_order, decided_by} of a policy
-for a row.';
+'{name, kind, command, part, verdict, message, expression, depends_on_order, raises_ahead, decided_by}
+of a policy for a row.';
 revoke all on function runbook.policy_verdict(jsonb, jsonb) from public;
 
 -- Which parts made a policy what it is, as words.
@@ -191,6 +237,7 @@ set search_path = ''
 as $$
 declare
   v_of constant text := phase_verdict.phase ->> 'of';
+  v_ahead jsonb;
   v_first jsonb;
   v_permissive jsonb;
   v_word text;
@@ -249,6 +296,29 @@ begin
     );
   end if;
 
+  select pol.item
+  into v_ahead
+  from jsonb_array_elements(phase_verdict.policies) with ordinality as pol (item, position)
+  where pol.item ? 'raises_ahead'
+    and (pol.item ->> 'kind' = 'restrictive' or jsonb_array_length(v_permissive) = 1)
+  order by pol.position
+  limit 1;
+
+  if v_ahead is not null
+    -- null: nobody asked, since the others decide
+    and runbook.verdict_word(phase_verdict.joined) in ('false', 'null')
+  then
+    return jsonb_build_object(
+      'word', 'unknown',
+      'why', format(
+        'A part of the policy %s that reads no column raises, and another policy is not true; which '
+        'of them Postgres evaluates first decides whether the statement fails or leaves the row '
+        'out. The proof tells.',
+        quote_ident(v_ahead ->> 'name')
+      )
+    );
+  end if;
+
   if phase_verdict.joined is not null then
     v_word := runbook.verdict_word(phase_verdict.joined);
 
@@ -287,6 +357,7 @@ begin
       return jsonb_build_object(
         'word', v_word,
         'raises', phase_verdict.joined -> 'sqlstate',
+        'raises_ahead', v_ahead is not null,
         'why', case
           when v_word = 'unknown' then format(
             'The policies could not be evaluated together. %s', phase_verdict.joined ->> 'unknown'
@@ -460,6 +531,26 @@ begin
           v_decisive ->> 'raises'
         )
       );
+    elsif v_decisive ->> 'word' = 'false' then
+      select outcome.content
+      into v_later
+      from jsonb_array_elements(v_outcomes) as outcome (content)
+      where outcome.content ->> 'part' = 'using'
+        and outcome.content ->> 'word' = 'error'
+        and (outcome.content ->> 'raises_ahead')::boolean
+      limit 1;
+
+      if found then
+        v_decisive := v_decisive || jsonb_build_object(
+          'word', 'unknown',
+          'why', format(
+            'A part of a policy that reads no column raises %s, and another policy is not true; '
+            'which of them Postgres evaluates first decides whether the statement fails or leaves '
+            'the row out. The proof tells.',
+            v_later ->> 'raises'
+          )
+        );
+      end if;
     end if;
   end if;
 

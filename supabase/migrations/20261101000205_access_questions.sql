@@ -486,6 +486,11 @@ declare
       and att.attgenerated <> ''
       and not att.attisdropped
   );
+  v_has_heirs constant boolean := exists (
+    select
+    from pg_catalog.pg_inherits as inh
+    where inh.inhparent = access_questions.relation
+  );
   v_defaults_reach constant text[] := runbook.schemas_out_of_reach(
     'pg_catalog.pg_attrdef',
     array(
@@ -543,6 +548,7 @@ begin
             )
           else '{}'
         end
+        || case when v_has_heirs then '{"has_heirs": true}' else '{}'::jsonb end
         || case
           when reach.schemas = '{}' then '{}'
           else jsonb_build_object('out_of_reach', to_jsonb(reach.schemas))
