@@ -253,6 +253,41 @@ comment on function runbook.condition_decision(jsonb, jsonb) is
 '{word, decided_by}: the value of a tree whose leaves have these words, and the leaves behind it.';
 revoke all on function runbook.condition_decision(jsonb, jsonb) from public;
 
+-- Whether evaluating a tree raises: Postgres goes from the left, and stops where it knows.
+create function runbook.raises_on_the_way(tree jsonb, words jsonb)
+returns boolean
+language plpgsql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+declare
+  v_stops_at constant text := (raises_on_the_way.tree ->> 'operator' <> 'and')::text;
+  v_part jsonb;
+begin
+  if not raises_on_the_way.tree ? 'parts' then
+    return raises_on_the_way.words ->> (raises_on_the_way.tree ->> 'expression') = 'error';
+  end if;
+
+  for v_part in
+    select part.tree from jsonb_array_elements(raises_on_the_way.tree -> 'parts') as part (tree)
+  loop
+    if runbook.raises_on_the_way(v_part, raises_on_the_way.words) then
+      return true;
+    end if;
+
+    exit when runbook.condition_decision(v_part, raises_on_the_way.words) ->> 'word' = v_stops_at;
+  end loop;
+
+  return false;
+end;
+$$;
+
+comment on function runbook.raises_on_the_way(jsonb, jsonb) is
+'Whether a tree whose leaves have these words raises before it is decided.';
+revoke all on function runbook.raises_on_the_way(jsonb, jsonb) from public;
+
 -- The words of the parts that `and` joins at the top of a tree, however deep it is nested there.
 create function runbook.joined_words(tree jsonb, words jsonb)
 returns text[]
@@ -267,7 +302,12 @@ declare
   v_part jsonb;
 begin
   if joined_words.tree ->> 'operator' is distinct from 'and' then
-    return array[runbook.condition_decision(joined_words.tree, joined_words.words) ->> 'word'];
+    return array[
+      case
+        when runbook.raises_on_the_way(joined_words.tree, joined_words.words) then 'error'
+        else runbook.condition_decision(joined_words.tree, joined_words.words) ->> 'word'
+      end
+    ];
   end if;
 
   for v_part in

@@ -1,6 +1,6 @@
 begin;
 
-select plan(9);
+select plan(12);
 
 create function pg_temp.parts(expression text)
 returns text
@@ -46,6 +46,29 @@ select is(
     {"expression": "b", "verdict": "false"}, {"expression": "c", "verdict": "false"}
   ]}',
   'false decides an and, and all of a false or'
+);
+
+select is(
+  runbook.joined_words(
+    runbook.condition_tree('(((a) OR (b)) AND (c))'), '{"a": "error", "b": "true", "c": "false"}'
+  ),
+  array['error', 'false'],
+  'what raises ahead of what decides an or raises'
+);
+select is(
+  runbook.joined_words(
+    runbook.condition_tree('(((b) OR (a)) AND (c))'), '{"a": "error", "b": "true", "c": "false"}'
+  ),
+  array['true', 'false'],
+  'what stands behind it is not evaluated'
+);
+select is(
+  runbook.joined_words(
+    runbook.condition_tree('(((((c) AND (a))) OR (b)) AND (c))'),
+    '{"a": "error", "b": "true", "c": "false"}'
+  ),
+  array['true', 'false'],
+  'nor behind what decides an and'
 );
 
 select * from finish();
