@@ -3,8 +3,8 @@ import type { Probe, Statements } from "./database.ts";
 import type { Exchange } from "./endpoint.ts";
 
 /**
- * Refreshes the probes of an entry of the catalog and records them. Looking outside takes as long as it takes: the door
- * is opened meanwhile, by `admit`, so that nothing is looked at for somebody who may not come in, and nobody waits twice.
+ * Refreshes the probes of an entry of the catalog and records them. Looking outside takes as long as it takes: where the
+ * entry is known, the door is opened meanwhile, by `admit`. Who may not come in gets its refusal and learns nothing.
  * @param known the entry, where this worker has learned it before.
  * @returns what was seen; where it could not be recorded the exchange says why, and the caller must carry it.
  */
